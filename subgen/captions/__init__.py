@@ -1,0 +1,1 @@
+"""Timed tokens -> words -> cues -> text. Pure functions."""

@@ -1,0 +1,208 @@
+"""Commands and their printing; nothing else prints."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from subgen import __version__
+from subgen.errors import SubgenError, UsageError
+
+if TYPE_CHECKING:
+    from subgen.model import Outcome
+    from subgen.pipeline import Progress
+
+PLAIN_EVERY_S = 30.0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Every command and option."""
+    parser = argparse.ArgumentParser(
+        prog="subgen", description="Subtitles next to your videos, made on your own machine."
+    )
+    parser.add_argument("--version", action="version", version=f"subgen {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    transcribe = commands.add_parser("transcribe", help="write the subtitles of files and folders")
+    transcribe.add_argument(
+        "paths", nargs="+", type=Path, metavar="PATH", help="a media file, or a folder of them"
+    )
+    transcribe.add_argument("--format", metavar="F[,F]", help="srt, vtt, json, tokens (default: srt)")
+    transcribe.add_argument(
+        "--output-dir", type=Path, metavar="DIR", help="write here and not beside the media"
+    )
+    transcribe.add_argument("--language", metavar="L", help="what is spoken, such as en (default: found out)")
+    transcribe.add_argument("--track", type=int, metavar="N", help="listen to the Nth audio track, from 1")
+    transcribe.add_argument(
+        "--delay-ms", type=int, metavar="N", help="80 to 1200 in steps of 80, or 2400 (default)"
+    )
+    transcribe.add_argument(
+        "--overwrite",
+        action="store_true",
+        default=None,
+        help="replace what subgen wrote and nobody edited since",
+    )
+    transcribe.add_argument("--quiet", action="store_true", help="print only what went wrong")
+    _common(transcribe)
+
+    doctor = commands.add_parser("doctor", help="check ffmpeg, MLX, BLAS, the checkpoint and the disk")
+    _common(doctor)
+    return parser
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", metavar="M", help="a checkpoint's folder, or its id on the hub")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="settings (default: subgen.yaml in the user's config folder)",
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return the exit status: 0 well, 1 something failed, 2 wrong usage."""
+    options = build_parser().parse_args(argv)
+    try:
+        return {"transcribe": _transcribe, "doctor": _doctor}[options.command](options)
+    except UsageError as error:
+        print(f"subgen: {error}", file=sys.stderr)
+        return 2
+    except SubgenError as error:
+        print(f"subgen: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("subgen: stopped", file=sys.stderr)
+        return 130
+
+
+def _overrides(options: argparse.Namespace) -> dict[str, Any]:
+    """What was said on the command line, as settings."""
+    given: dict[str, Any] = {"model": options.model}
+    if options.command == "transcribe":
+        formats = options.format.split(",") if options.format is not None else None
+        given |= {
+            "formats": formats,
+            "output_dir": options.output_dir,
+            "language": options.language,
+            "delay_ms": options.delay_ms,
+            "overwrite": options.overwrite,
+        }
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def _transcribe(options: argparse.Namespace) -> int:
+    from subgen.app import App, find_media
+    from subgen.settings import load_settings
+
+    app = App(load_settings(options.config, os.environ, _overrides(options)))
+    found = list(find_media(options.paths, frozenset(app.settings.media_extensions)))
+    outcomes = []
+    for path, root in found:
+        with Display(path, quiet=options.quiet) as display:
+            outcome = app.caption(path, track=options.track, root=root, on_progress=display.show)
+        outcomes.append(outcome)
+        _report(outcome, quiet=options.quiet)
+    if len(outcomes) > 1 and not options.quiet:
+        print(_summary(outcomes), file=sys.stderr)
+    return 1 if any(_failed(outcome) for outcome in outcomes) else 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from subgen.doctor import examine
+    from subgen.settings import load_settings
+
+    well = True
+    for check in examine(load_settings(options.config, os.environ, _overrides(options))):
+        mark = {True: "ok", False: "FAILS", None: "look"}[check.ok]
+        way_out = f": {check.way_out}" if check.way_out else ""
+        print(f"{mark:5}  {check.name:10}  {check.detail}{way_out}")
+        well = well and check.ok is not False
+    return 0 if well else 1
+
+
+def _failed(outcome: Outcome) -> bool:
+    from subgen.model import Failed
+
+    return isinstance(outcome, Failed)
+
+
+def _report(outcome: Outcome, *, quiet: bool) -> None:
+    from subgen.model import Failed, Written
+
+    if isinstance(outcome, Failed):
+        print(f"subgen: {outcome.error}", file=sys.stderr)
+    elif quiet:
+        return
+    elif isinstance(outcome, Written):
+        for path in outcome.paths:
+            print(path)
+        for note in outcome.notes:
+            print(f"  {outcome.media.name}: {note}", file=sys.stderr)
+    else:
+        print(f"skipped {outcome.media}: {outcome.reason}", file=sys.stderr)
+
+
+def _summary(outcomes: Sequence[Outcome]) -> str:
+    from subgen.model import Written
+
+    written = sum(isinstance(o, Written) for o in outcomes)
+    failed = sum(_failed(o) for o in outcomes)
+    return f"{written} written, {len(outcomes) - written - failed} skipped, {failed} failed"
+
+
+class Display:
+    """One file's progress: a bar on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, path: Path, *, quiet: bool, stream: TextIO | None = None) -> None:
+        self._name = path.name
+        self._quiet = quiet
+        self._stream = stream or sys.stderr
+        self._began = self._shown = time.monotonic()
+        self._bar: Any = None
+
+    def __enter__(self) -> Display:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def show(self, progress: Progress) -> None:
+        """Position, speed and time left, after one more stretch of `progress`."""
+        if self._quiet:
+            return
+        if self._stream.isatty():
+            self._show_bar(progress)
+        elif time.monotonic() - self._shown >= PLAIN_EVERY_S:
+            self._shown = time.monotonic()
+            print(f"{self._name}: {self._line(progress)}", file=self._stream, flush=True)
+
+    def _show_bar(self, progress: Progress) -> None:
+        if self._bar is None:
+            from tqdm import tqdm
+
+            layout = "{desc}: {percentage:3.0f}%|{bar}| {postfix}"
+            self._bar = tqdm(
+                total=progress.duration_ms, desc=self._name, bar_format=layout, file=self._stream, leave=False
+            )
+        self._bar.set_postfix_str(self._line(progress), refresh=False)
+        self._bar.update(min(progress.position_ms, progress.duration_ms) - self._bar.n)
+
+    def _line(self, progress: Progress) -> str:
+        took = max(time.monotonic() - self._began, 1e-3)
+        speed = progress.position_ms / 1000 / took
+        left = max(progress.duration_ms - progress.position_ms, 0) / 1000 / max(speed, 1e-6)
+        position, whole = _clock(progress.position_ms / 1000), _clock(progress.duration_ms / 1000)
+        return f"{position} of {whole}, {speed:.1f} x real time, {_clock(left)} left"
+
+
+def _clock(seconds: float) -> str:
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"

@@ -1,0 +1,1 @@
+"""Which file gets which subtitle, and putting it there."""

@@ -1,0 +1,181 @@
+"""Every setting, its type, its default and its limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import platformdirs
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+LEGAL_DELAYS_MS = (*range(80, 1201, 80), 2400)
+"""The delays that the model was trained for: one to fifteen frames of 80 ms, and thirty."""
+
+VIDEO_EXTENSIONS = (
+    *(".mkv", ".mp4", ".m4v", ".mov", ".webm", ".avi", ".ts", ".m2ts", ".mts"),
+    *(".mpg", ".mpeg", ".vob", ".ogv", ".wmv", ".flv", ".3gp"),
+)
+AUDIO_EXTENSIONS = (
+    *(".mp3", ".m4a", ".m4b", ".aac", ".flac", ".wav", ".ogg", ".oga", ".opus", ".wma", ".mka"),
+)
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """Says to a person which values a setting takes."""
+
+    text: str
+
+
+def _no_bool(value: object) -> object:
+    """`lanes: true` is a slip, though Python counts True as 1."""
+    if isinstance(value, bool):
+        raise ValueError("not a number")  # noqa: TRY004 - pydantic gathers ValueErrors only
+    return value
+
+
+def _legal_delay(value: int) -> int:
+    if value not in LEGAL_DELAYS_MS:
+        raise ValueError("not a delay of the model")
+    return value
+
+
+def _listed(value: object) -> object:
+    """`a, b` is the list that `[a, b]` is: a variable can only hold text."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+def _once_each(values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(values))
+
+
+def _expanded(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError as error:  # ~nobody/films
+        raise ValueError(str(error)) from error
+
+
+def _expanded_model(value: str) -> str:
+    """A hub id cannot begin with `~`, a folder can."""
+    return str(_expanded(Path(value))) if value.startswith("~") else value
+
+
+def _dotted(value: str) -> str:
+    return "." + value.lower().removeprefix(".")
+
+
+Whole = Annotated[int, BeforeValidator(_no_bool)]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Code = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
+Suffix = Annotated[str, StringConstraints(pattern=r"^\.?[A-Za-z0-9]+$"), AfterValidator(_dotted)]
+Format = Literal["srt", "vtt", "json", "tokens"]
+
+Model = Annotated[
+    Text, AfterValidator(_expanded_model), Allowed("a folder with a checkpoint, or a hub id like owner/name")
+]
+Revision = Annotated[Text | None, Allowed("a commit, tag or branch of the model's repository")]
+Delay = Annotated[Whole, AfterValidator(_legal_delay), Allowed(", ".join(map(str, LEGAL_DELAYS_MS)))]
+Formats = Annotated[
+    tuple[Format, ...],
+    BeforeValidator(_listed),
+    AfterValidator(_once_each),
+    Field(min_length=1),
+    Allowed("one or more of srt, vtt, json, tokens"),
+]
+Language = Annotated[Code | None, Allowed("a language code like en, de or hin")]
+Languages = Annotated[
+    tuple[Code, ...], BeforeValidator(_listed), AfterValidator(_once_each), Allowed("codes like en, de, hin")
+]
+Folder = Annotated[Annotated[Path, AfterValidator(_expanded)] | None, Allowed("a folder")]
+YesNo = Annotated[bool, Allowed("true or false")]
+Seconds = Annotated[Whole, Field(ge=5, le=600), Allowed("a whole number of seconds from 5 to 600")]
+Chunks = Annotated["ChunkSeconds", Allowed("min and max in seconds, min not above max")]
+Lanes = Annotated[Whole | None, Field(ge=1, le=256), Allowed("a whole number from 1 to 256")]
+Suffixes = Annotated[
+    tuple[Suffix, ...],
+    BeforeValidator(_listed),
+    AfterValidator(_once_each),
+    Field(min_length=1),
+    Allowed("file name extensions like .mkv"),
+]
+
+
+class ChunkSeconds(BaseModel):
+    """How long the pieces may be that a file's audio is cut into, at its quiet places."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    min: Seconds = 30
+    max: Seconds = 60
+
+    @model_validator(mode="after")
+    def _in_order(self) -> ChunkSeconds:
+        if self.min > self.max:
+            raise ValueError("min is above max")
+        return self
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. `Settings()` is the defaults: it reads no file and no variable."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix="SUBGEN_", env_nested_delimiter="__", enable_decoding=False
+    )
+
+    # The checkpoint that transcribes, and its revision; None: the one that subgen was tested with.
+    model: Model = "mlx-community/Voxtral-Mini-4B-Realtime-2602-4bit"
+    revision: Revision = None
+    # How much audio the model hears beyond a word before it writes it. Longer is more accurate.
+    delay_ms: Delay = 2400
+    # The kinds of file to write.
+    formats: Formats = ("srt",)
+    # The language that is spoken; None: the track's tag, else detected from the text.
+    language: Language = None
+    # Which audio track to listen to, by language, the best liked first.
+    audio_languages: Languages = ()
+    # Where subtitles go; None: beside each video.
+    output_dir: Folder = None
+    # Replace subtitles that subgen wrote and that nobody edited since.
+    overwrite: YesNo = False
+    # Choose among commentary and audio description tracks too.
+    special_tracks: YesNo = False
+    # Amplify quiet audio before the model hears it.
+    level_quiet_audio: YesNo = True
+    # How long the pieces are that a file is cut into.
+    chunk_seconds: Chunks = ChunkSeconds()
+    # How many pieces are transcribed side by side; None: what suits the machine.
+    lanes: Lanes = None
+    # Which files are looked for when a folder is given: lower case, with the dot.
+    media_extensions: Suffixes = (*VIDEO_EXTENSIONS, *AUDIO_EXTENSIONS)
+    # Where subgen remembers what it wrote; None: the system's place for that.
+    state_dir: Folder = None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Nothing is read behind the caller's back: `load_settings` names every source."""
+        return (init_settings,)
+
+
+def state_folder(settings: Settings) -> Path:
+    """Where subgen remembers what it wrote: as set, or the system's folder for a program's state."""
+    return settings.state_dir or Path(platformdirs.user_state_dir("subgen", appauthor=False))

@@ -1,0 +1,195 @@
+"""A checkpoint on the disk or the hub -> modules with weights.
+
+The classes are mlx-audio's, so every conversion that mlx-audio reads is read here. What a file
+holds decides: a layer is quantised where the file has `.scales` for it, and its group size and
+bits follow from the shapes; the adapter is as wide as the decoder.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+
+from subgen.errors import CheckpointInvalid, CheckpointMissing
+from subgen.model import FRAME_MS
+from subgen.speech.voxtral.device import available_bytes, device
+from subgen.speech.voxtral.tokens import Tokens
+
+DEFAULT_MODEL = "mlx-community/Voxtral-Mini-4B-Realtime-2602-4bit"
+DEFAULT_REVISION = "fdebf7b2af834a1db4b8a3c99ab7480b333adf9e"
+FILES = ["config.json", "*.safetensors", "model.safetensors.index.json", "tekken.json", "calibration.json"]
+MIDDLE_OF_FRAME_MS = -FRAME_MS // 2
+"""Where the end of a word is put when a checkpoint has no calibration: training rounds ends up to
+the end of a frame, so the middle of the frame is the best guess."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Modules and vocabulary. `calibration` maps a delay in ms to a bias in ms."""
+
+    name: str
+    model: Any  # mlx_audio.stt.models.voxtral_realtime.Model
+    tokens: Tokens
+    calibration: dict[int, int]
+
+    def bias_ms(self, delay_ms: int) -> int:
+        """What to add to the end of frame k for the end of a word announced in it."""
+        return self.calibration.get(delay_ms, MIDDLE_OF_FRAME_MS)
+
+
+def load(model: str, revision: str | None = None) -> Checkpoint:
+    """Load a folder, or a repository of the hub (downloaded once).
+
+    Raises `CheckpointMissing` where there is nothing to load, `CheckpointInvalid` where it is not
+    a Voxtral Realtime checkpoint.
+    """
+    folder = locate(model, revision)
+    config = _read_json(folder / "config.json")
+    if config.get("model_type") != "voxtral_realtime":
+        raise CheckpointInvalid(
+            f"{folder / 'config.json'}: model_type is {config.get('model_type')!r}, not 'voxtral_realtime'",
+            f"use a conversion such as {DEFAULT_MODEL}",
+        )
+    tokens = Tokens.load(folder)
+    modules = _modules(config, _weights(folder), folder)
+    return Checkpoint(model, modules, tokens, _calibration(folder))
+
+
+def locate(model: str, revision: str | None = None) -> Path:
+    """The folder of `model`, after a download where it is a repository not yet on this machine."""
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return folder
+    if model.count("/") != 1 or model.startswith((".", "/", "~")):
+        raise CheckpointMissing(
+            f"{model}: no such folder", "give a folder or a hub id such as " + DEFAULT_MODEL
+        )
+    return _download(model, revision or (DEFAULT_REVISION if model == DEFAULT_MODEL else None))
+
+
+def cached(model: str, revision: str | None = None) -> Path | None:
+    """The folder of `model` if it is on this machine, without asking the network."""
+    if Path(model).expanduser().is_dir():
+        return Path(model).expanduser()
+    from huggingface_hub import try_to_load_from_cache
+
+    wanted = revision or (DEFAULT_REVISION if model == DEFAULT_MODEL else None)
+    found = try_to_load_from_cache(model, "config.json", revision=wanted) if model.count("/") == 1 else None
+    return Path(found).parent if isinstance(found, str) else None
+
+
+def _download(model: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    by_hand = "put config.json, model.safetensors and tekken.json into a folder and use --model FOLDER"
+    try:
+        return Path(snapshot_download(model, revision=revision, allow_patterns=FILES))
+    except HFValidationError as error:
+        raise CheckpointMissing(f"{model}: neither a folder nor a hub id", by_hand) from error
+    except LocalEntryNotFoundError as error:
+        raise CheckpointMissing(
+            f"{model}: not on this machine, and the hub cannot be reached", by_hand
+        ) from error
+    except (HfHubHTTPError, OSError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise CheckpointMissing(
+            f"{model}: the download failed ({reason})", f"try again, or {by_hand}"
+        ) from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise CheckpointInvalid(
+            f"{path.parent}: no readable {path.name} ({error.strerror})", "is this a checkpoint's folder?"
+        ) from error
+    except ValueError as error:
+        raise CheckpointInvalid(f"{path}: not JSON ({error})", "download the checkpoint again") from error
+    if not isinstance(content, dict):
+        raise CheckpointInvalid(f"{path}: not a JSON object", "download the checkpoint again")
+    return content
+
+
+def _weights(folder: Path) -> dict[str, mx.array]:
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise CheckpointInvalid(f"{folder}: no .safetensors file", "download the checkpoint again")
+    weights: dict[str, mx.array] = {}
+    for file in files:
+        try:
+            weights |= dict(mx.load(str(file)))
+        except (RuntimeError, ValueError) as error:
+            raise CheckpointInvalid(f"{file}: broken ({error})", "download the checkpoint again") from error
+    return weights
+
+
+def _calibration(folder: Path) -> dict[int, int]:
+    path = folder / "calibration.json"
+    if not path.exists():
+        return {}
+    try:
+        return {int(delay): int(bias) for delay, bias in _read_json(path)["bias_ms"].items()}
+    except (KeyError, ValueError, AttributeError) as error:
+        raise CheckpointInvalid(
+            f"{path}: no bias_ms by delay in it", "remove the file or calibrate again"
+        ) from error
+
+
+def _modules(config: dict[str, Any], weights: dict[str, mx.array], folder: Path) -> Any:
+    from mlx import nn
+    from mlx_audio.stt.models.voxtral_realtime.config import ModelConfig
+    from mlx_audio.stt.models.voxtral_realtime.voxtral_realtime import Model
+
+    try:
+        model = Model(ModelConfig.from_dict(config))
+        encoder, width = model.encoder, model.decoder.config.dim
+        joined = encoder.config.dim * encoder.config.downsample_factor
+        # mlx-audio builds these two for a decoder 3072 wide.
+        encoder.audio_language_projection_0 = nn.Linear(joined, width, bias=False)
+        encoder.audio_language_projection_2 = nn.Linear(width, width, bias=False)
+        weights = model.sanitize(weights)
+        nn.quantize(model, class_predicate=lambda path, module: _quantisation(path, module, weights, config))
+        model.load_weights(list(_for_device(weights, model).items()), strict=True)
+    except (ValueError, TypeError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise CheckpointInvalid(
+            f"{folder}: the weights do not fit the configuration ({reason})", "download the checkpoint again"
+        ) from error
+    model.eval()
+    mx.eval(model.parameters())
+    return model
+
+
+def _quantisation(path: str, module: Any, weights: dict[str, mx.array], config: dict[str, Any]) -> Any:
+    """False for a layer the file holds in full; its group size, bits and mode otherwise.
+
+    Packed weights are uint32 [out, in * bits / 32], scales [out, in / group_size].
+    """
+    scales = weights.get(f"{path}.scales")
+    if scales is None or not hasattr(module, "to_quantized"):
+        return False
+    width = module.weight.shape[-1]
+    stated = config.get("quantization") or config.get("quantization_config") or {}
+    return {
+        "group_size": width // scales.shape[-1],
+        "bits": weights[f"{path}.weight"].shape[-1] * 32 // width,
+        "mode": stated.get("mode", "affine"),
+    }
+
+
+def _for_device(weights: dict[str, mx.array], model: Any) -> dict[str, mx.array]:
+    """Weights as stored on a GPU; on a CPU in float32, whose products are many times faster there.
+
+    Quantised layers stay as they are: taking them apart needs memory, which the machine is asked for.
+    """
+    floating = {k: v for k, v in weights.items() if v.dtype in (mx.bfloat16, mx.float16)}
+    room = sum(v.size for v in floating.values()) * 4
+    if not device().is_cpu or room > (available_bytes() or room) * 0.8:
+        return weights
+    return {k: v.astype(mx.float32) if k in floating else v for k, v in weights.items()}

@@ -1,0 +1,54 @@
+"""The audio encoder and adapter over mlx-audio's modules: MODEL.md, "Encoder"."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mlx.core as mx
+
+from subgen.speech.voxtral.attention import WindowCache, attend
+
+
+class EncoderState:
+    """What a set of lanes remembers between two calls of `encode`."""
+
+    def __init__(self, encoder: Any, lanes: int) -> None:
+        dtype = encoder.conv_layers_0_conv.conv.weight.dtype
+        config = encoder.config
+        self.mel = mx.zeros((lanes, 2, encoder.conv_layers_0_conv.conv.weight.shape[2]), dtype)
+        self.conv = mx.zeros((lanes, 1, config.dim), dtype)
+        self.caches = [WindowCache(config.sliding_window) for _ in encoder.transformer_layers]
+
+
+def encode(encoder: Any, mel: mx.array, state: EncoderState) -> mx.array:
+    """[lanes, 8 n, 128] log-mel -> [lanes, n, decoder width], in the type of the weights."""
+    x = _conv_stem(encoder, mel.astype(state.mel.dtype), state)
+    for layer, cache in zip(encoder.transformer_layers, state.caches, strict=True):
+        heads = layer.attention.n_heads
+        x = x + attend(layer.attention, layer.attention_norm(x), heads, heads, cache)
+        x = x + _feed_forward(layer, layer.ffn_norm(x))
+    x = encoder.transformer_norm(x)
+    lanes, steps, width = x.shape
+    joined = x.reshape(
+        lanes, steps // encoder.config.downsample_factor, width * encoder.config.downsample_factor
+    )
+    return encoder.audio_language_projection_2(_gelu(encoder.audio_language_projection_0(joined)))
+
+
+def _conv_stem(encoder: Any, mel: mx.array, state: EncoderState) -> mx.array:
+    """Two causal convolutions, the second of stride 2: [lanes, 8 n, 128] -> [lanes, 4 n, dim]."""
+    mel = mx.concatenate([state.mel, mel], axis=1)
+    first = _gelu(encoder.conv_layers_0_conv.conv(mel))
+    first = mx.concatenate([state.conv, first], axis=1)
+    state.mel, state.conv = mel[:, -2:], first[:, -1:]
+    return _gelu(encoder.conv_layers_1_conv.conv(first))
+
+
+def _feed_forward(layer: Any, x: mx.array) -> mx.array:
+    gate = layer.feed_forward_w1(x)
+    return layer.feed_forward_w2(gate * mx.sigmoid(gate) * layer.feed_forward_w3(x))
+
+
+def _gelu(x: mx.array) -> mx.array:
+    """The exact form, with the error function."""
+    return x * (1 + mx.erf(x * 2**-0.5)) / 2

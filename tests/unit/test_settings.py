@@ -1,0 +1,278 @@
+"""The settings: who overrules whom, and what is said when something is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from subgen.errors import SettingsError
+from subgen.settings import (
+    LEGAL_DELAYS_MS,
+    Settings,
+    default_config_file,
+    load_settings,
+    sources,
+    state_folder,
+)
+
+ROOT = Path(__file__).parents[2]
+Write = Callable[[str], Path]
+
+
+@pytest.fixture(autouse=True)
+def usual_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a person's file would be: not on the machine that runs the tests."""
+    path = tmp_path / "usual.yaml"
+    monkeypatch.setattr(sources, "default_config_file", lambda: path)
+    return path
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def text_to_file(text: str) -> Path:
+        path = tmp_path / "given.yaml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return text_to_file
+
+
+def complaint(path: Path | None, environ: dict[str, str], overrides: dict[str, object] | None = None) -> str:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(path, environ, overrides)
+    said = str(caught.value)
+    assert "\n" not in said
+    return said
+
+
+def test_without_any_source_the_defaults_hold() -> None:
+    assert load_settings(None, {}) == Settings()
+
+
+def test_the_documented_file_holds_exactly_the_defaults() -> None:
+    assert load_settings(ROOT / "config/subgen.yaml", {}) == Settings()
+
+
+def test_defaults_read_no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUBGEN_DELAY_MS", "480")
+    assert Settings().delay_ms == 2400
+    assert load_settings(None, {}).delay_ms == 2400
+
+
+def test_command_line_beats_variable_beats_file(write: Write) -> None:
+    path = write("delay_ms: 80\nlanes: 2\nlanguage: de\n")
+    settings = load_settings(path, {"SUBGEN_DELAY_MS": "160", "SUBGEN_LANES": "3"}, {"delay_ms": 240})
+    assert (settings.delay_ms, settings.lanes, settings.language) == (240, 3, "de")
+
+
+def test_options_that_were_not_given_overrule_nothing() -> None:
+    assert load_settings(None, {"SUBGEN_LANES": "3"}, {"lanes": None}).lanes == 3
+
+
+def test_groups_are_merged_key_by_key(write: Write) -> None:
+    path = write("chunk_seconds: {max: 90}")
+    chunks = load_settings(path, {"SUBGEN_CHUNK_SECONDS__MIN": "20"}).chunk_seconds
+    assert (chunks.min, chunks.max) == (20, 90)
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(ValidationError):
+        Settings().delay_ms = 480
+
+
+def test_which_file_is_read(write: Write, usual_file: Path, tmp_path: Path) -> None:
+    usual_file.write_text("lanes: 1")
+    named = tmp_path / "named.yaml"
+    named.write_text("lanes: 2")
+    environ = {"SUBGEN_CONFIG": str(named)}
+    assert load_settings(None, {}).lanes == 1
+    assert load_settings(None, environ).lanes == 2
+    assert load_settings(write("lanes: 3"), environ).lanes == 3
+
+
+def test_the_usual_file_is_named_after_the_program() -> None:
+    assert default_config_file().parts[-2:] == ("subgen", "subgen.yaml")
+
+
+def test_variables_spell_lists_with_commas_and_empty_ones_do_not_count() -> None:
+    environ = {"SUBGEN_FORMATS": "srt, vtt,srt", "SUBGEN_LANGUAGE": "", "SUBGEN_OVERWRITE": "yes"}
+    settings = load_settings(None, environ)
+    assert (settings.formats, settings.language, settings.overwrite) == (("srt", "vtt"), None, True)
+
+
+def test_every_setting_can_be_a_variable() -> None:
+    environ = {
+        "SUBGEN_MODEL": "samples/tiny",
+        "SUBGEN_REVISION": "main",
+        "SUBGEN_DELAY_MS": "480",
+        "SUBGEN_FORMATS": "json",
+        "SUBGEN_LANGUAGE": "hin",
+        "SUBGEN_AUDIO_LANGUAGES": "de,pt-BR",
+        "SUBGEN_OUTPUT_DIR": "out",
+        "SUBGEN_OVERWRITE": "true",
+        "SUBGEN_SPECIAL_TRACKS": "1",
+        "SUBGEN_LEVEL_QUIET_AUDIO": "false",
+        "SUBGEN_CHUNK_SECONDS__MIN": "10",
+        "SUBGEN_CHUNK_SECONDS__MAX": "20",
+        "SUBGEN_LANES": "4",
+        "SUBGEN_MEDIA_EXTENSIONS": "MKV,.mp4",
+        "SUBGEN_STATE_DIR": "state",
+    }
+    settings = load_settings(None, environ)
+    assert settings.model_dump() == {
+        "model": "samples/tiny",
+        "revision": "main",
+        "delay_ms": 480,
+        "formats": ("json",),
+        "language": "hin",
+        "audio_languages": ("de", "pt-BR"),
+        "output_dir": Path("out"),
+        "overwrite": True,
+        "special_tracks": True,
+        "level_quiet_audio": False,
+        "chunk_seconds": {"min": 10, "max": 20},
+        "lanes": 4,
+        "media_extensions": (".mkv", ".mp4"),
+        "state_dir": Path("state"),
+    }
+    assert all(settings.model_dump()[key] != value for key, value in Settings().model_dump().items())
+
+
+def test_a_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch, write: Write) -> None:
+    monkeypatch.setenv("HOME", "/home/ann")
+    settings = load_settings(write("output_dir: ~/subs\nstate_dir: ~\nmodel: ~/voxtral"), {})
+    assert settings.output_dir == Path("/home/ann/subs")
+    assert settings.model == "/home/ann/voxtral"
+    assert settings.state_dir is None  # in YAML a lone ~ is null
+
+
+def test_the_state_folder_is_the_set_one_or_the_systems(tmp_path: Path) -> None:
+    assert state_folder(load_settings(None, {}, {"state_dir": tmp_path})) == tmp_path
+    assert state_folder(Settings()).name == "subgen"
+
+
+def test_norwegian_is_a_language(write: Write) -> None:
+    settings = load_settings(write("language: no\naudio_languages: [no, on]"), {})
+    assert (settings.language, settings.audio_languages) == ("no", ("no", "on"))
+
+
+def test_an_empty_file_changes_nothing(write: Write) -> None:
+    assert load_settings(write("# nothing yet\n"), {}) == Settings()
+
+
+@given(st.integers(-10_000, 10_000))
+def test_only_legal_delays_pass(delay_ms: int) -> None:
+    legal = delay_ms == 2400 or (80 <= delay_ms <= 1200 and delay_ms % 80 == 0)
+    assert (delay_ms in LEGAL_DELAYS_MS) == legal
+    if legal:
+        assert load_settings(None, {}, {"delay_ms": delay_ms}).delay_ms == delay_ms
+    else:
+        assert "1120, 1200, 2400" in complaint(None, {}, {"delay_ms": delay_ms})
+
+
+def test_an_unknown_key_is_named_with_its_file_and_the_likely_one(write: Write) -> None:
+    path = write("delay: 480")
+    said = complaint(path, {})
+    assert said.startswith(
+        f"{path}: delay is not a setting: did you mean delay_ms? allowed: model, revision, "
+    )
+
+
+def test_an_unknown_key_in_a_group_is_named_in_full(write: Write) -> None:
+    path = write("chunk_seconds: {maxi: 3}")
+    said = complaint(path, {})
+    assert said == f"{path}: chunk_seconds.maxi is not a setting: did you mean max? allowed: min, max"
+
+
+@pytest.mark.parametrize("text", ["7: x", "_env_file: x", "? [a]\n: b", "chunk_seconds: {3: x}", "<<: {}"])
+def test_odd_keys_are_refused(write: Write, text: str) -> None:
+    assert "given.yaml" in complaint(write(text), {})
+
+
+def test_an_unknown_variable_is_named_with_the_likely_one() -> None:
+    said = complaint(None, {"SUBGEN_DELAYMS": "480"})
+    assert said.startswith(
+        "environment variable SUBGEN_DELAYMS is not a setting: did you mean SUBGEN_DELAY_MS?"
+    )
+    assert "SUBGEN_CHUNK_SECONDS__MIN" in said
+
+
+def test_variables_of_others_and_of_the_scripts_are_let_be() -> None:
+    environ = {"HOME": "/x", "PATH": "", "MYSUBGEN_X": "1", "SUBGEN_NO_INSTALL": "1", "SUBGEN_CONFIG": ""}
+    assert load_settings(None, environ) == Settings()
+
+
+def test_an_unknown_override_is_refused() -> None:
+    assert complaint(None, {}, {"colour": "red"}).startswith("option colour is not a setting")
+
+
+WRONG = {
+    "delay_ms: 500": "delay_ms cannot be 500: allowed: 80, 160, ",
+    "delay_ms: true": "delay_ms cannot be True: allowed: 80",
+    "delay_ms:": "delay_ms cannot be empty: allowed: 80",
+    "model: ''": "model cannot be '': allowed: a folder",
+    "revision: 7": "revision cannot be 7: allowed: a commit",
+    "formats: [srt, ass]": "formats cannot be 'ass': allowed: one or more of srt, vtt, json, tokens",
+    "formats: []": "formats cannot be []: allowed: one or more",
+    "language: German": "language cannot be 'German': allowed: a language code",
+    "audio_languages: [en, '']": "audio_languages cannot be '': allowed: codes",
+    "output_dir: 3": "output_dir cannot be 3: allowed: a folder",
+    "output_dir: ~nobody-of-this-name/x": "output_dir cannot be '~nobody-of-this-name/x': allowed",
+    "overwrite: maybe": "overwrite cannot be 'maybe': allowed: true or false",
+    "chunk_seconds: 30": "chunk_seconds cannot be 30: allowed: min and max",
+    "chunk_seconds: {min: 1}": "chunk_seconds.min cannot be 1: allowed: a whole number of seconds from 5",
+    "chunk_seconds: {min: 90}": "chunk_seconds cannot be {'min': 90}: allowed: min and max in seconds, min",
+    "lanes: 0": "lanes cannot be 0: allowed: a whole number from 1 to 256",
+    "lanes: 2.5": "lanes cannot be '2.5': allowed",
+    "media_extensions: [a/b]": "media_extensions cannot be 'a/b': allowed: file name extensions",
+}
+
+
+@pytest.mark.parametrize("text", WRONG)
+def test_a_wrong_value_is_named_with_its_file_and_what_is_allowed(write: Write, text: str) -> None:
+    path = write(text)
+    assert complaint(path, {}).startswith(f"{path}: {WRONG[text]}")
+
+
+def test_a_wrong_variable_is_named() -> None:
+    said = complaint(None, {"SUBGEN_CHUNK_SECONDS__MAX": "long"})
+    assert said.startswith(
+        "environment variable SUBGEN_CHUNK_SECONDS__MAX cannot be 'long': allowed: a whole"
+    )
+
+
+def test_the_source_that_won_is_blamed(write: Write) -> None:
+    said = complaint(write("lanes: 0"), {"SUBGEN_LANES": "many"})
+    assert said.startswith("environment variable SUBGEN_LANES cannot be 'many'")
+    assert load_settings(write("lanes: 0"), {"SUBGEN_LANES": "2"}).lanes == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("lanes: 2\nformats: [srt", 2),
+        ("lanes: 2\n\tformats: x", 2),
+        ("lanes: 2\nlanes: 3", 2),
+        ("a: !!python/object:os.system x", 1),
+        ("a: 1\nb: \x00", 2),
+    ],
+)
+def test_text_that_is_not_yaml_is_named_with_its_line(write: Write, text: str, line: int) -> None:
+    path = write(text)
+    assert complaint(path, {}).startswith(f"{path}, line {line}: not YAML: ")
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path: Path, write: Write) -> None:
+    missing = tmp_path / "missing.yaml"
+    assert complaint(missing, {}).startswith(f"{missing}: no such settings file")
+    assert complaint(None, {"SUBGEN_CONFIG": str(missing)}).startswith(f"{missing}: no such settings file")
+    assert complaint(tmp_path, {}).startswith(f"{tmp_path}: cannot be read (Is a directory)")
+    latin = write("")
+    latin.write_bytes(b"language: \xe9")
+    assert complaint(latin, {}).startswith(f"{latin}: is not UTF-8 text")
+    assert "holds no settings" in complaint(write("- delay_ms"), {})
