@@ -175,7 +175,7 @@ def find_media(paths: list[Path], extensions: frozenset[str]) -> Iterator[tuple[
         for folder, names, files in os.walk(path):
             names[:] = sorted(n for n in names if not n.startswith("."))
             for name in sorted(files):
-                if Path(name).suffix.lower().lstrip(".") in extensions and not name.startswith("."):
+                if Path(name).suffix.lower() in extensions and not name.startswith("."):
                     found = True
                     yield Path(folder, name), path
         if not found:

@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -159,11 +159,19 @@ def _summary(outcomes: Sequence[Outcome]) -> str:
 class Display:
     """One file's progress: a bar on a terminal, a line now and then elsewhere."""
 
-    def __init__(self, path: Path, *, quiet: bool, stream: TextIO | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        quiet: bool,
+        stream: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._name = path.name
         self._quiet = quiet
         self._stream = stream or sys.stderr
-        self._began = self._shown = time.monotonic()
+        self._clock = clock
+        self._began = self._shown = clock()
         self._bar: Any = None
 
     def __enter__(self) -> Display:
@@ -179,8 +187,8 @@ class Display:
             return
         if self._stream.isatty():
             self._show_bar(progress)
-        elif time.monotonic() - self._shown >= PLAIN_EVERY_S:
-            self._shown = time.monotonic()
+        elif self._clock() - self._shown >= PLAIN_EVERY_S:
+            self._shown = self._clock()
             print(f"{self._name}: {self._line(progress)}", file=self._stream, flush=True)
 
     def _show_bar(self, progress: Progress) -> None:
@@ -191,11 +199,11 @@ class Display:
             self._bar = tqdm(
                 total=progress.duration_ms, desc=self._name, bar_format=layout, file=self._stream, leave=False
             )
-        self._bar.set_postfix_str(self._line(progress), refresh=False)
-        self._bar.update(min(progress.position_ms, progress.duration_ms) - self._bar.n)
+        self._bar.n = min(progress.position_ms, progress.duration_ms)
+        self._bar.set_postfix_str(self._line(progress))
 
     def _line(self, progress: Progress) -> str:
-        took = max(time.monotonic() - self._began, 1e-3)
+        took = max(self._clock() - self._began, 1e-3)
         speed = progress.position_ms / 1000 / took
         left = max(progress.duration_ms - progress.position_ms, 0) / 1000 / max(speed, 1e-6)
         position, whole = _clock(progress.position_ms / 1000), _clock(progress.duration_ms / 1000)

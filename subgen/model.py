@@ -19,6 +19,8 @@ SAMPLE_RATE = 16_000
 SAMPLES_PER_MS = 16
 FRAME_SAMPLES = 1280
 FRAME_MS = 80
+LEGAL_DELAYS_MS = (*range(80, 1201, 80), 2400)
+"""The delays that the model was trained for: how long after a word it may write it."""
 
 Pcm = NDArray[np.float32]
 """Mono samples at 16 kHz in -1..1, shape [samples]."""

@@ -1,4 +1,4 @@
-"""Contract suites for plugin authors, and for us.
+"""Contract suites and measures for plugin authors, and for us.
 
 from subgen.testing import check_engine
 def test_my_engine():
@@ -6,6 +6,8 @@ def test_my_engine():
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -41,3 +43,31 @@ def _streamed(engine: Engine, pcm: Pcm, size: int) -> list[object]:
     for at in range(0, first, size):
         frames += stream.feed(np.ascontiguousarray(pcm[at : min(at + size, first)]))
     return [*frames, *stream.feed(pcm[first:]), *stream.finish()]
+
+
+def word_errors(truth: Sequence[str], found: Sequence[str]) -> tuple[int, list[tuple[int, int]]]:
+    """Edit distance of two word lists, and the indices of equal words on one best path.
+
+    Case and punctuation aside. The distance over `len(truth)` is the word error rate.
+    """
+    left, right = [_plain(w) for w in truth], [_plain(w) for w in found]
+    cost = np.zeros((len(left) + 1, len(right) + 1), np.int64)
+    cost[:, 0], cost[0] = np.arange(len(left) + 1), np.arange(len(right) + 1)
+    for i, a in enumerate(left):
+        for j, b in enumerate(right):
+            cost[i + 1, j + 1] = min(cost[i, j] + (a != b), cost[i, j + 1] + 1, cost[i + 1, j] + 1)
+    pairs, i, j = [], len(left), len(right)
+    while i and j:
+        if cost[i, j] == cost[i - 1, j - 1] + (left[i - 1] != right[j - 1]):
+            i, j = i - 1, j - 1
+            if left[i] == right[j]:
+                pairs.append((i, j))
+        elif cost[i, j] == cost[i - 1, j] + 1:
+            i -= 1
+        else:
+            j -= 1
+    return int(cost[-1, -1]), pairs[::-1]
+
+
+def _plain(word: str) -> str:
+    return "".join(c for c in word.casefold() if c.isalnum())

@@ -20,10 +20,10 @@ import numpy as np
 
 from subgen.captions.timing import levels_db
 from subgen.captions.words import WordStream
-from subgen.model import SAMPLES_PER_MS, Chunk, Word
+from subgen.model import LEGAL_DELAYS_MS, SAMPLES_PER_MS, Chunk, Word
 from subgen.speech.voxtral.checkpoint import load
 from subgen.speech.voxtral.engine import VoxtralEngine
-from subgen.speech.voxtral.geometry import LEGAL_DELAYS_MS
+from subgen.testing import word_errors
 
 from . import sounds
 from .bank import HELD_OUT, draw_voice
@@ -95,30 +95,6 @@ def heard(engine: VoxtralEngine, clips: Sequence[Pcm], bias_ms: int) -> list[lis
     return found
 
 
-def plain(text: str) -> str:
-    return text.strip(".,!?").lower()
-
-
-def align(truth: Sequence[str], found: Sequence[str]) -> tuple[int, list[tuple[int, int]]]:
-    """The edit distance and the pairs of equal words on one best path."""
-    cost = np.zeros((len(truth) + 1, len(found) + 1), int)
-    cost[:, 0], cost[0] = np.arange(len(truth) + 1), np.arange(len(found) + 1)
-    for i, a in enumerate(truth):
-        for j, b in enumerate(found):
-            cost[i + 1, j + 1] = min(cost[i, j] + (a != b), cost[i, j + 1] + 1, cost[i + 1, j] + 1)
-    pairs, i, j = [], len(truth), len(found)
-    while i and j:
-        if cost[i, j] == cost[i - 1, j - 1] + (truth[i - 1] != found[j - 1]):
-            i, j = i - 1, j - 1
-            if truth[i] == found[j]:
-                pairs.append((i, j))
-        elif cost[i, j] == cost[i - 1, j] + 1:
-            i -= 1
-        else:
-            j -= 1
-    return int(cost[-1, -1]), pairs[::-1]
-
-
 @dataclass
 class Score:
     """Errors, words and the signed errors of word ends in ms."""
@@ -128,7 +104,7 @@ class Score:
     ends: list[int] = field(default_factory=list)
 
     def add(self, spoken: Spoken, found: Sequence[Word]) -> None:
-        errors, pairs = align([plain(t) for t, _, _ in spoken.words], [plain(w.text) for w in found])
+        errors, pairs = word_errors([t for t, _, _ in spoken.words], [w.text for w in found])
         self.errors += errors
         self.words += len(spoken.words)
         self.ends += [found[j].end_ms - spoken.words[i][1] for i, j in pairs if spoken.words[i][2]]

@@ -57,15 +57,18 @@ def start_of(levels: Levels, previous_end_ms: int, end_ms: int, size: int) -> in
     """Where the speech of `size` letters that ends at `end_ms` begins; ms count from levels[0].
 
     The sound's last return after 120 ms or more of quiet, if that leaves the time to say it; else
-    the end of what was said before, at most 250 ms + 120 ms a letter ago.
+    the end of what was said before, unless that is longer ago than such a word takes: then as long
+    as it usually takes.
     """
-    earliest = max(previous_end_ms, end_ms - 250 - 120 * size)
+    longest, usual = 250 + 120 * size, 100 + 75 * size
+    earliest = max(previous_end_ms, end_ms - longest)
     latest = max(earliest, end_ms - min(300, max(60, 30 * size)))
     first = max(0, earliest - _REACH_MS) // STEP_MS
     last = -(-end_ms // STEP_MS)
     quiet = levels[first:last] < _threshold(levels, earliest // STEP_MS, last)
     onsets = ((first + step) * STEP_MS for step in _returns(quiet))
-    return max((onset for onset in onsets if earliest < onset <= latest), default=earliest)
+    otherwise = earliest if earliest == previous_end_ms else end_ms - usual
+    return max((onset for onset in onsets if earliest < onset <= latest), default=otherwise)
 
 
 def _threshold(levels: Levels, first: int, last: int) -> float:

@@ -7,11 +7,10 @@ To add a setting: a field in `fields.Settings` whose type says what is `Allowed`
 config/subgen.yaml, and a line in README.md. tests/docs compares the three.
 """
 
-from subgen.settings.fields import LEGAL_DELAYS_MS, ChunkSeconds, Settings, state_folder
+from subgen.settings.fields import ChunkSeconds, Settings, state_folder
 from subgen.settings.sources import default_config_file, load_settings
 
 __all__ = [
-    "LEGAL_DELAYS_MS",
     "ChunkSeconds",
     "Settings",
     "default_config_file",

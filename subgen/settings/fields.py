@@ -18,8 +18,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-LEGAL_DELAYS_MS = (*range(80, 1201, 80), 2400)
-"""The delays that the model was trained for: one to fifteen frames of 80 ms, and thirty."""
+from subgen.model import LEGAL_DELAYS_MS
 
 VIDEO_EXTENSIONS = (
     *(".mkv", ".mp4", ".m4v", ".mov", ".webm", ".avi", ".ts", ".m2ts", ".mts"),

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from subgen.errors import SettingsError
+from subgen.model import LEGAL_DELAYS_MS
 from subgen.settings import (
-    LEGAL_DELAYS_MS,
     Settings,
     default_config_file,
     load_settings,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import mlx.core as mx
 
@@ -123,7 +123,7 @@ def _weights(folder: Path) -> dict[str, mx.array]:
     weights: dict[str, mx.array] = {}
     for file in files:
         try:
-            weights |= dict(mx.load(str(file)))
+            weights |= cast("dict[str, mx.array]", mx.load(str(file)))
         except (RuntimeError, ValueError) as error:
             raise CheckpointInvalid(f"{file}: broken ({error})", "download the checkpoint again") from error
     return weights

@@ -8,13 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from subgen.errors import IllegalDelay
-from subgen.model import FRAME_MS, FRAME_SAMPLES
+from subgen.model import FRAME_MS, FRAME_SAMPLES, LEGAL_DELAYS_MS
 
 LEFT_FRAMES = 32
 """Frames of zeros before the audio."""
 TAIL_FRAMES = 11
 """Frames of zeros after the audio and its delay: one, and ten for words still being written."""
-LEGAL_DELAYS_MS = (*range(80, 1201, 80), 2400)
 FILE_DELAY_MS = 2400
 """A file is in no hurry, and the longest delay is the most accurate."""
 LIVE_DELAY_MS = 480

@@ -76,11 +76,13 @@ def test_a_cover_picture_is_left_alone(click_wav: Path, tmp_path: Path) -> None:
     assert_clicks(read(path)[0], TIMES, within_ms=2)
 
 
-def test_a_second_sound_track_does_not_move_the_clock(click_wav: Path, tmp_path: Path) -> None:
-    """The one that is not chosen begins first, and a transport stream counts from the first stream."""
+@pytest.mark.parametrize("picture", [False, True])
+def test_a_second_sound_track_does_not_move_the_clock(click_wav: Path, tmp_path: Path, picture: bool) -> None:
+    """The one that is not chosen begins first, and the clock of a file begins with its first stream."""
     path = tmp_path / "two.ts"
-    coded = ["-map", "0", "-map", "1", "-c:a", "mp2"]
-    make.ffmpeg("-itsoffset", "1.5", "-i", click_wav, "-itsoffset", "0.1", "-i", click_wav, *coded, path)
+    sounds = ["-itsoffset", "1.5", "-i", str(click_wav), "-itsoffset", "0.1", "-i", str(click_wav)]
+    film = ["-itsoffset", "0.5", "-f", "lavfi", "-i", "testsrc=size=64x64:rate=25:duration=3", "-map", "2"]
+    make.ffmpeg(*sounds, *(film if picture else []), "-map", "0", "-map", "1", "-c:a", "mp2", path)
     pcm, _ = read(path)
     priming = 0.01  # with which the encoder begins the other track, and so the file
     assert_clicks(pcm, [1.4 + priming + t for t in TIMES], within_ms=2)

@@ -42,9 +42,6 @@ def processes(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
         return started[-1]
 
     monkeypatch.setattr(decode, "start", recording)
-    return started[-1]
-
-    monkeypatch.setattr(audio, "_start", recording)
     return started
 
 
@@ -94,6 +91,17 @@ def test_the_end_and_a_new_beginning_end_ffmpeg(
     next(iter(reader))
     assert sum(map(len, reader)) > 0
     assert_all_over(processes, 2)
+
+
+def test_leaving_early_does_not_wait_for_an_ffmpeg_that_hangs(
+    films: dict[str, Path], program: Program, processes: list[subprocess.Popen[bytes]]
+) -> None:
+    reader = reader_of(films["mp4"])
+    program("ffmpeg", "head -c 64000 /dev/zero; exec sleep 60")
+    with reader:
+        next(iter(reader))
+    assert_all_over(processes, 1)
+    assert processes[0].returncode == -9
 
 
 def test_a_duration_ends_to_the_sample(films: dict[str, Path]) -> None:
@@ -223,8 +231,8 @@ def test_what_ffmpeg_says_becomes_an_error_of_ours(
 
 def test_reading_that_fails_midway_is_cut_short(films: dict[str, Path], program: Program) -> None:
     reader = reader_of(films["mkv"])
-    program("ffmpeg", "head -c 640000 /dev/zero; kill -9 $$")
-    assert sum(map(len, reader)) == 160_000
+    program("ffmpeg", "head -c 736000 /dev/zero; kill -9 $$")  # half a second before the end
+    assert sum(map(len, reader)) == 184_000
     assert reader.report.truncated
 
 

@@ -61,10 +61,10 @@ def test_quiet_is_relative_to_the_voice() -> None:
     assert start_of(loud, 1000, 1700, 5) == start_of(loud - 25, 1000, 1700, 5) == 1300
 
 
-def test_without_contrast_a_word_has_a_longest_duration() -> None:
+def test_without_contrast_a_word_has_its_usual_duration() -> None:
     levels = np.full(1000, -30, np.float32)
-    assert start_of(levels, 0, 9000, 3) == 9000 - 250 - 3 * 120
-    assert start_of(np.zeros(0, np.float32), 0, 9000, 3) == 9000 - 250 - 3 * 120
+    assert start_of(levels, 0, 9000, 3) == 9000 - 100 - 3 * 75
+    assert start_of(np.zeros(0, np.float32), 0, 9000, 3) == 9000 - 100 - 3 * 75
 
 
 def test_sound_measured_from_samples_gives_the_onset() -> None:

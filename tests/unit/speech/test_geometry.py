@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from subgen.errors import IllegalDelay
-from subgen.speech.voxtral.geometry import LEGAL_DELAYS_MS, Geometry
+from subgen.model import LEGAL_DELAYS_MS
+from subgen.speech.voxtral.geometry import Geometry
 
 
 @pytest.mark.parametrize(("delay_ms", "prompt"), [(80, 34), (480, 39), (960, 45), (2400, 63)])
