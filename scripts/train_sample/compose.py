@@ -51,7 +51,15 @@ class Composer:
         self.encoder, self.positions, self.seed = encoder, positions, seed
         rng = np.random.default_rng(seed)
         samples = positions * FRAME
-        kinds = [("noise", 90), ("clicks", 12), ("tones", 30), ("additive", 70), ("fm", 40), ("formant", 30)]
+        kinds = [
+            ("noise", 90),
+            ("clicks", 12),
+            ("tones", 30),
+            ("additive", 70),
+            ("fm", 40),
+            ("formant", 30),
+            ("synth", 50),
+        ]
         self.beds = {
             name: [(sounds.TRAINED[name](rng, samples) * 32767).astype(np.int16) for _ in range(n)]
             for name, n in kinds
@@ -79,7 +87,7 @@ class Composer:
         return Batch(pcm, tokens, targets, spotted, delay)
 
     def clip(self, rng: np.random.Generator, samples: int) -> Clip:
-        if rng.random() < 0.07:
+        if rng.random() < 0.12:
             return Clip(self._without_speech(rng, samples), [])
         pcm, words = self._speech(rng, samples)
         pcm = self._over_beds(rng, pcm)
@@ -142,7 +150,7 @@ class Composer:
                 level * 10 * 10 ** (-rng.uniform(4, 45) / 20)
             )
         if rng.random() < 0.25:
-            bed = self._bed(rng, ["additive", "fm", "tones", "formant"], len(pcm))
+            bed = self._bed(rng, ["additive", "fm", "tones", "formant", "synth"], len(pcm))
             if rng.random() < 0.5:  # music that comes and goes
                 a, b = sorted(rng.integers(0, len(pcm), 2))
                 bed[a:b] = 0
@@ -162,8 +170,10 @@ class Composer:
 
     def _bed(self, rng: np.random.Generator, kinds: list[str], samples: int) -> Pcm:
         pool = self.beds[kinds[int(rng.integers(len(kinds)))]]
-        bed = pool[int(rng.integers(len(pool)))].astype(np.float32) / 32768
-        return np.roll(bed, int(rng.integers(len(bed))))[:samples]
+        bed = np.roll(pool[int(rng.integers(len(pool)))], int(rng.integers(samples)))
+        speed = float(np.exp(rng.uniform(-0.35, 0)))  # another key, another tempo
+        at = np.arange(samples) * speed
+        return np.interp(at, np.arange(len(bed)), bed).astype(np.float32) / 32768
 
 
 def target_tokens(words: list[tuple[str, int]], encoder: Encoder, count: int) -> NDArray[np.int64]:

@@ -125,6 +125,24 @@ def formant_music(rng: Rng, samples: int) -> Pcm:
     return _unit(pulse * (0.6 + 0.4 * np.sin(2 * np.pi * rng.uniform(0.1, 0.6) * t)))
 
 
+def synth_music(rng: Rng, samples: int) -> Pcm:
+    """A synthesiser's saw and triangle lines through a moving filter, with gated noise."""
+    t = np.arange(samples) / RATE
+    out = np.zeros(samples)
+    for _ in range(int(rng.integers(1, 4))):
+        length = rng.uniform(0.1, 1.2)
+        notes = rng.choice([0, 2, 3, 5, 7, 8, 10, 12, 15], size=int(samples / RATE / length) + 2)
+        step = np.floor(t / length).astype(int)
+        f = 440 * 2 ** ((notes[step] + 12 * rng.integers(-3, 2)) / 12) * rng.uniform(0.99, 1.01)
+        phase = np.cumsum(f) / RATE % 1
+        wave = 2 * phase - 1 if rng.random() < 0.5 else 4 * np.abs(phase - 0.5) - 1
+        envelope = np.exp(-(t % length) / length * rng.uniform(0, 5))
+        out += wave * envelope * rng.uniform(0.3, 1)
+    out += rng.standard_normal(samples) * (np.floor(t / rng.uniform(0.1, 0.4)) % 4 == 1) * rng.uniform(0, 0.5)
+    pole = rng.uniform(0, 0.9)
+    return _unit(lfilter([1 - pole], [1, -pole], out))
+
+
 def plucked_music(rng: Rng, samples: int) -> Pcm:
     """Held out: plucked strings (Karplus and Strong) in quick arpeggios."""
     out = np.zeros(samples)
@@ -151,7 +169,7 @@ def square_music(rng: Rng, samples: int) -> Pcm:
 Kind = Callable[[Rng, int], Pcm]
 TRAINED: dict[str, Kind] = {
     "noise": coloured_noise, "clicks": clicks, "tones": tones, "additive": additive_music,
-    "fm": fm_music, "formant": formant_music,
+    "fm": fm_music, "formant": formant_music, "synth": synth_music,
 }  # fmt: skip
 HELD_OUT: dict[str, Kind] = {"plucked": plucked_music, "square": square_music}
 

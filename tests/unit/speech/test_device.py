@@ -1,0 +1,104 @@
+"""The device, its BLAS, and the type that is computed in."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlx.core as mx
+import numpy as np
+import pytest
+
+from subgen.speech.voxtral import checkpoint as checkpoints
+from subgen.speech.voxtral import device as devices
+from subgen.speech.voxtral.decoder import decode, delay_scales, new_caches
+from subgen.speech.voxtral.device import Device, SlowBlasWarning
+from subgen.speech.voxtral.encoder import EncoderState, encode
+from tests.checkpoints import SMALL, random_weights, write_checkpoint
+
+
+@pytest.fixture
+def no_blas(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    def refuse(name: str, mode: int = 0) -> None:
+        raise OSError(f"{name}: cannot open shared object file (mode {mode})")
+
+    monkeypatch.setattr(ctypes, "CDLL", refuse)
+    devices.fast_blas.cache_clear()
+    devices.device.cache_clear()
+    monkeypatch.setattr(sys, "platform", "linux")
+    yield
+    devices.fast_blas.cache_clear()
+    devices.device.cache_clear()
+
+
+@pytest.mark.usefixtures("no_blas")
+def test_without_a_fast_blas_the_package_to_install_is_named() -> None:
+    if mx.default_device() != mx.Device(mx.cpu):
+        pytest.skip("a GPU needs no BLAS")
+    with pytest.warns(SlowBlasWarning, match="apt-get install libopenblas0"):
+        found = devices.device()
+    assert str(found) == "cpu (reference BLAS)"
+
+
+def test_blas_is_loaded_before_mlx() -> None:
+    """In a fresh process: whatever module of the package comes first, BLAS is there before MLX."""
+    code = (
+        "import ctypes, sys; real = ctypes.CDLL\n"
+        "def spy(name, *a, **k):\n"
+        "    if name and 'blas' in str(name): print('mlx.core' in sys.modules)\n"
+        "    return real(name, *a, **k)\n"
+        "ctypes.CDLL = spy\n"
+        "import subgen.speech.voxtral.engine\n"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert sys.platform != "linux" or printed.split()[0] == "False"
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("metal", mx.bfloat16), ("cpu", mx.float32)])
+def test_all_is_computed_in_the_type_of_the_weights(
+    kind: str, expected: mx.Dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """16-bit weights stay so on a GPU, up to the logits; on a CPU they are widened at load."""
+    monkeypatch.setattr(checkpoints, "device", lambda: Device(kind, None))
+    write_checkpoint(tmp_path)
+    halves = {name: value.astype(mx.bfloat16) for name, value in random_weights(SMALL, 0).items()}
+    mx.save_safetensors(str(tmp_path / "model.safetensors"), halves)
+    model = checkpoints.load(str(tmp_path)).model
+    mel = mx.zeros((2, 16, 128))
+    audio = encode(model.encoder, mel, EncoderState(model.encoder, 2))
+    logits = decode(
+        model.decoder,
+        audio,
+        mx.array([[1, 32]] * 2),
+        delay_scales(model.decoder, 6),
+        new_caches(model.decoder),
+    )
+    assert audio.dtype == expected
+    assert logits.dtype == expected
+
+
+def test_a_bias_by_delay_lies_beside_the_weights(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path)
+    assert checkpoints.load(str(tmp_path)).bias_ms(2400) == -40
+    (tmp_path / "calibration.json").write_text('{"bias_ms": {"2400": -55}}')
+    loaded = checkpoints.load(str(tmp_path))
+    assert (loaded.bias_ms(2400), loaded.bias_ms(480)) == (-55, -40)
+
+
+def test_group_size_and_bits_follow_from_the_file(tmp_path: Path) -> None:
+    """The configuration may say what it likes of layers that the file holds otherwise."""
+    write_checkpoint(tmp_path, bits=8)
+    config = tmp_path / "config.json"
+    config.write_text(
+        config.read_text().replace('"bits": 8', '"bits": 4').replace('"group_size": 32', '"group_size": 64')
+    )
+    layer = checkpoints.load(str(tmp_path)).model.decoder.layers[0]
+    assert (layer.attention.wq.bits, layer.attention.wq.group_size) == (8, 32)
+    assert not hasattr(layer.ada_rms_norm_t_cond.ada_down, "scales")
+
+
+def test_memory_that_can_be_taken_is_known() -> None:
+    assert np.log2(devices.available_bytes()) > 25
