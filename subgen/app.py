@@ -12,17 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from subgen.captions.formats import format_named
-from subgen.captions.languages import detect
-from subgen.captions.layout import layout
-from subgen.captions.words import join
-from subgen.errors import UsageError
+from subgen.errors import EngineError, SubgenError, WriteError
 from subgen.library.naming import subtitle_path
 from subgen.library.provenance import Provenance
 from subgen.library.writer import SubtitleWriter
 from subgen.media.probe import probe
 from subgen.media.tracks import choose_track
 from subgen.model import Outcome, Transcript, Word
-from subgen.pipeline import Listening, Progress, Request, caption_file
+from subgen.pipeline import Listening, Progress, Request, caption_file, stated_language
 from subgen.settings import Settings, load_settings, state_folder
 from subgen.speech.engine import Engine
 
@@ -31,9 +28,11 @@ EngineFactory = Callable[[Settings], Engine]
 
 def voxtral(settings: Settings) -> Engine:
     """Load the checkpoint (downloading it if need be); seconds to minutes."""
-    from subgen.speech.voxtral.checkpoint import load
-    from subgen.speech.voxtral.engine import VoxtralEngine
-
+    try:
+        from subgen.speech.voxtral.checkpoint import load
+        from subgen.speech.voxtral.engine import VoxtralEngine
+    except ImportError as error:
+        raise EngineError(f"MLX cannot be imported ({error})", "run `subgen doctor`") from error
     checkpoint = load(settings.model, settings.revision)
     return VoxtralEngine(checkpoint, delay_ms=settings.delay_ms, lanes=settings.lanes)
 
@@ -43,6 +42,7 @@ class FileShelf:
 
     def __init__(self, writer: SubtitleWriter) -> None:
         self._writer = writer
+        self._written: set[Path] = set()
 
     def path(self, media: Path, language: str, format_name: str, request: Request) -> Path:
         """`{stem}.{language}.{extension}` beside `media` or in the output folder."""
@@ -50,7 +50,12 @@ class FileShelf:
         return subtitle_path(media, language, extension, output_dir=request.output_dir, root=request.root)
 
     def check(self, path: Path, *, overwrite: bool) -> None:
-        """Raise `SubtitleProtected` where `path` may not be written."""
+        """Raise `SubtitleProtected` where `path` may not be written, `WriteError` where it cannot be.
+
+        film.mkv and film.mp4 have the same subtitle: the second must not replace that of the first.
+        """
+        if path in self._written:
+            raise WriteError(f"{path}: was just written for another file", "rename one of the two videos")
         self._writer.check(path, overwrite)
 
     def render(self, format_name: str, transcript: Transcript) -> str:
@@ -59,6 +64,7 @@ class FileShelf:
 
     def write(self, path: Path, text: str, *, overwrite: bool) -> Path:
         """Write `text`, whole or not at all."""
+        self._written.add(path)
         return self._writer.write(path, text, overwrite=overwrite)
 
 
@@ -68,16 +74,31 @@ class App:
     def __init__(self, settings: Settings, *, make_engine: EngineFactory = voxtral) -> None:
         self.settings = settings
         self._make_engine = make_engine
-        self._engine: Engine | None = None
+        self._engine: Engine | SubgenError | None = None
         self._shelf = FileShelf(SubtitleWriter(Provenance(state_folder(settings) / "subgen.db")))
         for name in settings.formats:
             format_named(name)
 
     def engine(self) -> Engine:
-        """The engine, loaded now if it was not."""
+        """The engine, loaded now if it was not. What failed once is not tried again for every file."""
         if self._engine is None:
-            self._engine = self._make_engine(self.settings)
+            try:
+                self._engine = self._make_engine(self.settings)
+            except SubgenError as error:
+                self._engine = error
+        if isinstance(self._engine, SubgenError):
+            raise self._engine
         return self._engine
+
+    def transcribe(self, path: Path, *, track: int | None = None) -> Transcription:
+        """Listen to one file and return its words as they come; nothing is written."""
+        request = self.request(track)
+        media = probe(path)
+        choice = choose_track(
+            media, languages=request.audio_languages, track=track, allow_special=request.special_tracks
+        )
+        language = request.language or stated_language(choice.track)
+        return Transcription(Listening(media, choice, self.engine(), request), language)
 
     def caption(
         self,
@@ -110,9 +131,8 @@ class App:
 class Transcription:
     """The words of one file, as they come. After the last one the rest is known, too."""
 
-    def __init__(self, listening: Listening, engine: Engine, language: str | None) -> None:
+    def __init__(self, listening: Listening, language: str | None) -> None:
         self._listening = listening
-        self._engine = engine
         self._stated = language
         self._coming = (word for words in listening for word in words)
 
@@ -123,17 +143,7 @@ class Transcription:
         """Wait for the remaining words; return all of it, cues included."""
         for _ in self._coming:
             pass
-        words = self._listening.words
-        language = self._stated or detect(join(words))
-        return Transcript(
-            language=language,
-            duration_ms=self._listening.position_ms,
-            words=tuple(words),
-            cues=tuple(layout(words, language)),
-            engine=self._engine.info,
-            frames=tuple(self._listening.frames),
-            notes=self._listening.notes,
-        )
+        return self._listening.transcript(self._stated)
 
 
 def transcribe(
@@ -147,36 +157,25 @@ def transcribe(
     """Listen to `path` and return its words as they come; nothing is written.
 
     `settings` are those of config/subgen.yaml, by keyword: `model`, `language`, `delay_ms` …
-    Raises `SubgenError` for a file that cannot be heard or a model that cannot be loaded.
+    Raises `SubgenError` for a file that cannot be heard or a model that cannot be loaded. For many files
+    make an `App` and use its `transcribe`: it loads the model once.
     """
     chosen = load_settings(
         Path(config) if config else None, os.environ if environ is None else environ, settings
     )
-    request = App(chosen).request(track)
-    media = probe(Path(path))
-    choice = choose_track(
-        media, languages=request.audio_languages, track=track, allow_special=request.special_tracks
-    )
-    engine = voxtral(chosen)
-    stated = request.language or (None if choice.track.language_is_weak else choice.track.language)
-    return Transcription(Listening(media, choice.track, engine, request), engine, stated)
+    return App(chosen).transcribe(Path(path), track=track)
 
 
-def find_media(paths: list[Path], extensions: frozenset[str]) -> Iterator[tuple[Path, Path | None]]:
-    """(file, folder it was found under) for files as given and folders searched in name order.
+def find_media(path: Path, extensions: frozenset[str]) -> Iterator[tuple[Path, Path | None]]:
+    """(file, folder it was found under): `path` itself, or what is in it, in the order of names.
 
     Hidden files and folders are passed over; a file that was named is taken whatever it is called.
     """
-    for path in paths:
-        if not path.is_dir():
-            yield path, None
-            continue
-        found = False
-        for folder, names, files in os.walk(path):
-            names[:] = sorted(n for n in names if not n.startswith("."))
-            for name in sorted(files):
-                if Path(name).suffix.lower() in extensions and not name.startswith("."):
-                    found = True
-                    yield Path(folder, name), path
-        if not found:
-            raise UsageError(f"{path}: no media in this folder", "see media_extensions in config/subgen.yaml")
+    if not os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for names that cannot be
+        yield path, None
+        return
+    for folder, names, files in os.walk(path):
+        names[:] = sorted(n for n in names if not n.startswith("."))
+        for name in sorted(files):
+            if Path(name).suffix.lower() in extensions and not name.startswith("."):
+                yield Path(folder, name), path

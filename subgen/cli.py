@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 import time
@@ -67,6 +68,9 @@ def _common(parser: argparse.ArgumentParser) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return the exit status: 0 well, 1 something failed, 2 wrong usage."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A path is printed as it is, whatever the terminal and the name are encoded in.
+        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
     options = build_parser().parse_args(argv)
     try:
         return {"transcribe": _transcribe, "doctor": _doctor}[options.command](options)
@@ -101,9 +105,14 @@ def _transcribe(options: argparse.Namespace) -> int:
     from subgen.settings import load_settings
 
     app = App(load_settings(options.config, os.environ, _overrides(options)))
-    found = list(find_media(options.paths, frozenset(app.settings.media_extensions)))
+    found: dict[Path, Path | None] = {}  # each file once
+    for path in options.paths:
+        media = dict(find_media(path, frozenset(app.settings.media_extensions)))
+        if not media:
+            print(f"subgen: {path}: no media in this folder", file=sys.stderr)
+        found |= media
     outcomes = []
-    for path, root in found:
+    for path, root in found.items():
         with Display(path, quiet=options.quiet) as display:
             outcome = app.caption(path, track=options.track, root=root, on_progress=display.show)
         outcomes.append(outcome)
@@ -199,14 +208,14 @@ class Display:
             self._bar = tqdm(
                 total=progress.duration_ms, desc=self._name, bar_format=layout, file=self._stream, leave=False
             )
-        self._bar.n = min(progress.position_ms, progress.duration_ms)
+        self._bar.n = min(progress.heard_ms, progress.duration_ms)
         self._bar.set_postfix_str(self._line(progress))
 
     def _line(self, progress: Progress) -> str:
         took = max(self._clock() - self._began, 1e-3)
-        speed = progress.position_ms / 1000 / took
-        left = max(progress.duration_ms - progress.position_ms, 0) / 1000 / max(speed, 1e-6)
-        position, whole = _clock(progress.position_ms / 1000), _clock(progress.duration_ms / 1000)
+        speed = progress.heard_ms / 1000 / took
+        left = max(progress.duration_ms - progress.heard_ms, 0) / 1000 / max(speed, 1e-6)
+        position, whole = _clock(progress.heard_ms / 1000), _clock(progress.duration_ms / 1000)
         return f"{position} of {whole}, {speed:.1f} x real time, {_clock(left)} left"
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from subgen.errors import CheckpointInvalid
 from subgen.settings import Settings, state_folder
 
-ENOUGH_DISK_BYTES = 5_000_000_000
+ENOUGH_FOR_CHECKPOINT_BYTES = 4_000_000_000
+ENOUGH_FOR_NOTES_BYTES = 100_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +29,11 @@ def examine(settings: Settings) -> Iterator[Check]:
     """Every check, in the order in which a run would need them."""
     yield _program("ffmpeg")
     yield _program("ffprobe")
-    yield from _device()
-    yield _checkpoint(settings)
-    yield _disk(state_folder(settings))
+    device = list(_device())
+    yield from device
+    if device[0].ok:
+        yield from _checkpoint(settings)
+    yield _disk(state_folder(settings), ENOUGH_FOR_NOTES_BYTES, "subgen keeps its memory there")
 
 
 def _program(name: str) -> Check:
@@ -63,32 +66,29 @@ def _device() -> Iterator[Check]:
         )
 
 
-def _checkpoint(settings: Settings) -> Check:
-    from subgen.speech.voxtral.checkpoint import cached
+def _checkpoint(settings: Settings) -> Iterator[Check]:
+    from subgen.speech.voxtral.checkpoint import cached, download_folder, read_config
     from subgen.speech.voxtral.tokens import Tokens
 
     folder = cached(settings.model, settings.revision)
     if folder is None:
-        return Check(
-            "checkpoint",
-            None,
-            f"{settings.model} is not on this machine",
-            "the first run downloads it (3.1 GB)",
-        )
-    if not any(folder.glob("*.safetensors")):
-        return Check("checkpoint", False, f"{folder}: no .safetensors file", "download it again")
+        way_out = "the first run downloads it (the default one has 3.1 GB)"
+        yield Check("checkpoint", None, f"{settings.model} is not on this machine", way_out)
+        yield _disk(download_folder(), ENOUGH_FOR_CHECKPOINT_BYTES, "the default checkpoint needs 3.1 GB")
+        return
     try:
+        read_config(folder)
         Tokens.load(folder)
+        if not any(folder.glob("*.safetensors")):
+            raise CheckpointInvalid(f"{folder}: no .safetensors file", "download it again")
+        yield Check("checkpoint", True, str(folder))
     except CheckpointInvalid as error:
-        return Check("checkpoint", False, error.message, error.way_out)
-    return Check("checkpoint", True, str(folder))
+        yield Check("checkpoint", False, error.message, error.way_out)
 
 
-def _disk(folder: Path) -> Check:
+def _disk(folder: Path, enough_bytes: int, purpose: str) -> Check:
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free
     detail = f"{free / 1e9:.0f} GB free at {folder}"
-    if free < ENOUGH_DISK_BYTES:
-        return Check("disk", None, detail, "the default checkpoint needs 3.1 GB")
-    return Check("disk", True, detail)
+    return Check("disk", True, detail) if free >= enough_bytes else Check("disk", None, detail, purpose)

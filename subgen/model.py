@@ -28,7 +28,10 @@ Pcm = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class AudioTrack:
-    """One audio stream of a file. `index` is the stream's number in the file, as ffprobe counts."""
+    """One audio stream of a file. `index` is the stream's number in the file, as ffprobe counts.
+
+    `channels` is 0 where ffprobe found no sound in it that it could make out.
+    """
 
     index: int
     codec: str

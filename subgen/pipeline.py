@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -24,6 +25,7 @@ from subgen.media.level import Leveller
 from subgen.media.probe import probe
 from subgen.media.tracks import choose_track
 from subgen.model import (
+    FRAME_MS,
     FRAME_SAMPLES,
     SAMPLES_PER_MS,
     AudioTrack,
@@ -33,6 +35,7 @@ from subgen.model import (
     MediaFile,
     Outcome,
     Skipped,
+    TrackChoice,
     Transcript,
     Word,
     Written,
@@ -41,7 +44,8 @@ from subgen.speech.engine import Engine
 from subgen.speech.segment import Segmenter
 
 ENOUGH_TO_TELL = 200
-"""Characters of text after which the language is first guessed."""
+"""Characters of text after which the language is guessed, to spare the work where nothing may be written."""
+UNKNOWN = "und"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +66,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a file is: `position_ms` of `duration_ms` is decoded; `words` are new since the last."""
+    """How far a file is: `heard_ms` of `duration_ms` is decoded, in several places at once."""
 
     media: MediaFile
-    position_ms: int
+    heard_ms: int
     duration_ms: int
-    words: tuple[Word, ...]
 
 
 class Shelf(Protocol):
@@ -89,31 +92,69 @@ class Shelf(Protocol):
 class Listening:
     """One audio track, heard from beginning to end. Iterate once; what was heard is known after that."""
 
-    def __init__(self, media: MediaFile, track: AudioTrack, engine: Engine, request: Request) -> None:
+    def __init__(
+        self,
+        media: MediaFile,
+        choice: TrackChoice,
+        engine: Engine,
+        request: Request,
+        on_progress: Callable[[Progress], None] = lambda _: None,
+    ) -> None:
         self.media = media
+        self.choice = choice
         self.words: list[Word] = []
         self.frames: list[ChunkFrames] = []
         self.notes: tuple[str, ...] = ()
-        self.position_ms = 0
-        self._reader = AudioReader(media, track)
+        self.duration_ms = 0  # of the sound; known at the end
+        self._complete = False
+        self._heard_frames = 0
+        self._on_progress = on_progress
+        self._reader = AudioReader(media, choice.track)
         self._engine = engine
         self._request = request
         self._levels: deque[NDArray[np.float32]] = deque()
         self._leveller = Leveller() if request.level_quiet_audio else None
 
-    def __iter__(self) -> Iterator[tuple[Word, ...]]:
+    def __iter__(self) -> Generator[tuple[Word, ...], None, None]:
         """Yield the words of each chunk, in order; check at the end that no frame was lost."""
         stream = WordStream(self._engine.bias_ms)
-        for heard in self._engine.transcribe(self._chunks()):
-            _check_frames(heard, self.media.path)
-            self.frames.append(heard)
-            self.position_ms = (heard.first_sample + heard.chunk_frames * FRAME_SAMPLES) // SAMPLES_PER_MS
-            yield self._keep(stream.feed(heard, self._levels.popleft()))
-        yield self._keep(stream.finish())
+        self._progressed(0)
+        with self._reader:  # whoever stops listening stops ffmpeg
+            for heard in self._engine.transcribe(self._chunks(), self._progressed):
+                _check_frames(heard, self.media.path)
+                self.frames.append(heard)
+                yield self._keep(stream.feed(heard, self._levels.popleft()))
+            yield self._keep(stream.finish())
         report = self._reader.report
         _check_total(self.frames, report.samples, self.media.path)
-        self.position_ms = report.samples // SAMPLES_PER_MS
         self.notes = self._notes(report)
+        self.duration_ms = report.samples // SAMPLES_PER_MS
+        self._complete = True
+
+    def transcript(self, language: str | None) -> Transcript:
+        """All that was heard. Without a language the text tells, and at last the track's weak tag.
+
+        Raises `FramesLost` where the end was not reached: half a film must not look like a whole one.
+        """
+        if not self._complete:
+            raise FramesLost(f"{self.media.path}: was not heard to its end", "see the error before this one")
+        if language is None:
+            language = detect(join(self.words))
+        if language == UNKNOWN and self.choice.track.language:
+            language = self.choice.track.language
+        return Transcript(
+            language=language,
+            duration_ms=self.duration_ms,
+            words=tuple(self.words),
+            cues=tuple(layout(self.words, language)),
+            engine=self._engine.info,
+            frames=tuple(self.frames),
+            notes=self.notes,
+        )
+
+    def _progressed(self, frames: int) -> None:
+        self._heard_frames += frames
+        self._on_progress(Progress(self.media, self._heard_frames * FRAME_MS, self.media.duration_ms))
 
     def _keep(self, words: Sequence[Word]) -> tuple[Word, ...]:
         self.words += words
@@ -140,8 +181,15 @@ class Listening:
         yield self._leveller.finish()
 
     def _notes(self, report: AudioReport) -> tuple[str, ...]:
-        levelled = self._leveller.report.note() if self._leveller is not None else ""
-        return (*report.notes, *([levelled] if levelled else []))
+        notes = [*report.notes]
+        if len(self.media.audio) > 1:
+            number = self.media.audio.index(self.choice.track) + 1
+            notes.insert(
+                0, f"listened to audio track {number} of {len(self.media.audio)}: {self.choice.reason}"
+            )
+        if self._leveller is not None and self._leveller.report.levelled_ms:
+            notes.append(self._leveller.report.note())
+        return tuple(notes)
 
 
 @dataclass(slots=True)
@@ -184,44 +232,32 @@ def caption_file(
             allow_special=request.special_tracks,
         )
         targets = _Targets(path, shelf, request)
-        language = request.language or _stated_language(choice.track)
+        language = request.language or stated_language(choice.track)
         if language and not targets.settle(language):
             return Skipped(path, "; ".join(targets.kept))
-        listening = Listening(media, choice.track, engine(), request)
-        for words in listening:
-            on_progress(Progress(media, listening.position_ms, media.duration_ms, words))
-            if language is None and _length(listening.words) >= ENOUGH_TO_TELL:
-                language = detect(join(listening.words))
-                if not targets.settle(language):
-                    return Skipped(path, "; ".join(targets.kept))
-        return _write(listening, language, engine(), targets)
+        listening = Listening(media, choice, engine(), request, on_progress)
+        guess = language
+        with closing(listening.__iter__()) as coming:
+            for _ in coming:
+                if guess is None and _length(listening.words) >= ENOUGH_TO_TELL:
+                    guess = detect(join(listening.words))
+                    if guess != UNKNOWN and not targets.settle(guess):
+                        return Skipped(path, "; ".join(targets.kept))
+        return _write(listening.transcript(language), targets)
     except SubgenError as error:
         return Failed(path, error)
 
 
-def _write(listening: Listening, guess: str | None, engine: Engine, targets: _Targets) -> Outcome:
-    request, media = targets.request, listening.media
-    stated = request.language or (guess if guess and _length(listening.words) < ENOUGH_TO_TELL else None)
-    language = stated or guess or detect(join(listening.words))
-    if not targets.settle(language):
-        return Skipped(media.path, "; ".join(targets.kept))
-    transcript = Transcript(
-        language=language,
-        duration_ms=listening.position_ms,
-        words=tuple(listening.words),
-        cues=tuple(layout(listening.words, language)),
-        engine=engine.info,
-        frames=tuple(listening.frames),
-        notes=listening.notes,
-    )
+def _write(transcript: Transcript, targets: _Targets) -> Outcome:
+    if not targets.settle(transcript.language):
+        return Skipped(targets.media, "; ".join(targets.kept))
     texts = {path: targets.shelf.render(name, transcript) for name, path in targets.paths.items()}
-    paths = tuple(
-        targets.shelf.write(path, text, overwrite=request.overwrite) for path, text in texts.items()
-    )
+    overwrite = targets.request.overwrite
+    paths = tuple(targets.shelf.write(path, text, overwrite=overwrite) for path, text in texts.items())
     return Written(
-        media.path,
+        targets.media,
         paths,
-        language,
+        transcript.language,
         transcript.duration_ms,
         len(transcript.words),
         len(transcript.cues),
@@ -229,7 +265,7 @@ def _write(listening: Listening, guess: str | None, engine: Engine, targets: _Ta
     )
 
 
-def _stated_language(track: AudioTrack) -> str | None:
+def stated_language(track: AudioTrack) -> str | None:
     """The track's tag, unless it may only be the container's default."""
     return None if track.language_is_weak else track.language
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from subgen.captions.timing import levels_db
 from subgen.captions.words import WordStream
-from subgen.model import LEGAL_DELAYS_MS, SAMPLES_PER_MS, Chunk, Word
+from subgen.model import LEGAL_DELAYS_MS, SAMPLES_PER_MS, Chunk, ChunkFrames, Word
 from subgen.speech.voxtral.checkpoint import load
 from subgen.speech.voxtral.engine import VoxtralEngine
 from subgen.testing import word_errors
@@ -161,11 +161,11 @@ def _silence(engine: VoxtralEngine, seconds: int) -> None:
         print(f"{engine.info.delay_ms:5d} ms  {label:34s} {found}", flush=True)
 
 
-def hour(folder: Path, minutes: int = 60) -> None:
+def hour(folder: Path, delay_ms: int, minutes: int = 60) -> None:
     """One stream of 60 minutes: WER of each ten, which must not grow."""
     checkpoint = load(str(folder))
     grammar, voices, rng = Grammar(99), random.Random(8), np.random.default_rng(10)
-    engine = VoxtralEngine(checkpoint, delay_ms=480)
+    engine = VoxtralEngine(checkpoint, delay_ms=delay_ms)
     stream = engine.stream(block_frames=32)
     spoken, pieces, frames = Spoken(np.zeros(0, np.float32)), [], []
     at = 0
@@ -180,8 +180,6 @@ def hour(folder: Path, minutes: int = 60) -> None:
         frames += stream.feed(piece.pcm)
         at += len(piece.pcm)
     frames += stream.finish()
-    from subgen.model import ChunkFrames
-
     words_of = WordStream(engine.bias_ms)
     found = (
         words_of.feed(ChunkFrames(0, -(-at // 1280), tuple(frames)), levels_db(np.concatenate(pieces)))
@@ -192,7 +190,7 @@ def hour(folder: Path, minutes: int = 60) -> None:
         part = Spoken(spoken.pcm, [w for w in spoken.words if low <= w[1] < high])
         score = Score()
         score.add(part, [w for w in found if low <= w.end_ms < high])
-        print(f"minutes {first} to {first + 10} of one stream: {score}", flush=True)
+        print(f"{delay_ms:5d} ms  {f'minutes {first} to {first + 10} of one stream':34s} {score}", flush=True)
 
 
 if __name__ == "__main__":
@@ -209,5 +207,5 @@ if __name__ == "__main__":
     if options.calibrate:
         calibrate(options.folder, count // 3)
     judge(options.folder, options.delays, count)
-    if options.hour:
-        hour(options.folder)
+    for delay in options.delays if options.hour else []:
+        hour(options.folder, delay)

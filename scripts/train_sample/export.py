@@ -93,6 +93,7 @@ def export(source: Path, target: Path) -> None:
         weights(model), target / "model.safetensors", metadata={"format": "mlx", "steps": str(saved["step"])}
     )
     (target / "config.json").write_text(json.dumps(config(model.shape), indent=2) + "\n", "utf-8")
+    (target / "model.safetensors").chmod(0o644)
     shutil.copyfile(source / "tekken.json", target / "tekken.json")
 
 

@@ -166,12 +166,42 @@ def square_music(rng: Rng, samples: int) -> Pcm:
     return _unit(wave + rng.standard_normal(samples) * ((step % 4) == 2) * 0.6)
 
 
+def drum_loop(rng: Rng, samples: int) -> Pcm:
+    """Held out: kick, snare and hi-hat in a pattern of sixteen."""
+    out = np.zeros(samples)
+    beat, pattern = rng.uniform(0.09, 0.16), rng.integers(0, 8, size=16)
+    decay = np.exp(-np.arange(3200) / 700)
+    kick = np.sin(2 * np.pi * np.cumsum(120 * np.exp(-np.arange(3200) / 500) + 45) / RATE) * decay
+    snare = rng.standard_normal(3200) * decay * 0.6
+    hat = np.diff(rng.standard_normal(3201)) * np.exp(-np.arange(3200) / 150) * 0.3
+    for number in range(int((samples - 4000) / RATE / beat)):
+        hits = pattern[number % 16]
+        for bit, sound in enumerate((kick, snare, hat)):
+            if hits >> bit & 1:
+                _add(out, number * beat, sound)
+    return _unit(out)
+
+
+def reed_music(rng: Rng, samples: int) -> Pcm:
+    """Held out: a bagpipe-like drone with a melody of narrow pulses above it."""
+    t = np.arange(samples) / RATE
+    out = np.zeros(samples)
+    step = np.floor(t / rng.uniform(0.15, 0.35)).astype(int)
+    melody = rng.choice([0, 2, 4, 5, 7, 9, 10, 12], size=int(step[-1]) + 1)[step]
+    for f in (np.full(samples, 116.5), np.full(samples, 233.0), 466.0 * 2 ** (melody / 12)):
+        phase = np.cumsum(f) / RATE % 1
+        out += lfilter([1, -0.95], [1], (phase < 0.15).astype(float))
+    return _unit(out)
+
+
 Kind = Callable[[Rng, int], Pcm]
 TRAINED: dict[str, Kind] = {
     "noise": coloured_noise, "clicks": clicks, "tones": tones, "additive": additive_music,
     "fm": fm_music, "formant": formant_music, "synth": synth_music,
 }  # fmt: skip
-HELD_OUT: dict[str, Kind] = {"plucked": plucked_music, "square": square_music}
+HELD_OUT: dict[str, Kind] = {
+    "plucked": plucked_music, "square": square_music, "drums": drum_loop, "reeds": reed_music,
+}  # fmt: skip
 
 
 def _timbre(rng: Rng) -> NDArray[np.float64]:

@@ -203,6 +203,9 @@ def _flite_library() -> ctypes.CDLL:
     library.ffeature_float.restype = ctypes.c_float
     library.ffeature_float.argtypes = [pointer, ctypes.c_char_p]
     library.flite_feat_set_float.argtypes = [pointer, ctypes.c_char_p, ctypes.c_float]
+    library.feat_remove.argtypes = [pointer, ctypes.c_char_p]
+    library.get_param_float.restype = ctypes.c_float
+    library.get_param_float.argtypes = [pointer, ctypes.c_char_p, ctypes.c_float]
     library.delete_utterance.argtypes = [pointer]
     library.flite_init()
     return library
@@ -223,15 +226,28 @@ def _flite_voice(name: str) -> tuple[int, int]:
 
 
 _FLITE_F0 = {"slt": 170.0, "rms": 95.0, "awb": 120.0, "kal": 105.0, "kal16": 105.0}
+_F0 = b"int_f0_target_mean"
+
+
+@functools.cache
+def _flite_natural_f0(name: str) -> float:
+    """The voice's own mean pitch in Hz, 0 where it states none; asked before anything is changed."""
+    _, features = _flite_voice(name)
+    return float(_flite_library().get_param_float(features, _F0, 0.0))
 
 
 def _flite(text: str, voice: Voice) -> Said:
     library = _flite_library()
     handle, features = _flite_voice(voice.name)
     library.flite_feat_set_float(features, b"duration_stretch", 170 / voice.rate)
+    natural = _flite_natural_f0(voice.name)
     if voice.pitch != 50:
-        mean = _FLITE_F0[voice.name] * 2 ** ((voice.pitch - 50) / 50)
-        library.flite_feat_set_float(features, b"int_f0_target_mean", mean)
+        mean = (natural or _FLITE_F0[voice.name]) * 2 ** ((voice.pitch - 50) / 50)
+        library.flite_feat_set_float(features, _F0, mean)
+    elif natural:
+        library.flite_feat_set_float(features, _F0, natural)
+    else:  # left over from a sentence at another pitch
+        library.feat_remove(features, _F0)
     utterance = library.flite_synth_text(text.encode(), handle)
     wave = library.utt_wave(utterance).contents
     pcm = np.ctypeslib.as_array(wave.samples, (wave.num_samples,)).astype(np.float32) / 32768

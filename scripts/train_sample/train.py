@@ -16,6 +16,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from queue import Empty
 from typing import Any
 
 import torch
@@ -78,6 +79,15 @@ def _compose(folder: Path, first: int, steps: int, queue: Any) -> None:
         queue.put(composer.batch(number, BATCH))
 
 
+def _next(queue: Any, worker: multiprocessing.Process) -> Batch:
+    while True:
+        try:
+            return queue.get(timeout=60)
+        except Empty:
+            if not worker.is_alive():
+                sys.exit("the process that composes clips has died; see above, and run again to go on")
+
+
 def train(folder: Path, steps: int) -> None:
     (folder / "tekken.json").write_text(json.dumps(tekken()), "utf-8")
     torch.manual_seed(0)
@@ -103,7 +113,7 @@ def train(folder: Path, steps: int) -> None:
             for group in optim.param_groups:
                 group["lr"] = PEAK_RATE * schedule(step, steps)
             optim.zero_grad()
-        token_loss, word_loss = losses(model, mel, queue.get(), torch.Generator().manual_seed(step))
+        token_loss, word_loss = losses(model, mel, _next(queue, worker), torch.Generator().manual_seed(step))
         (token_loss + SPOTTER * word_loss).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optim in optims:

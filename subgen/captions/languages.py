@@ -14,11 +14,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from subgen.captions.cjk import is_cjk
+from subgen.languages import language_of
 
 if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier
-
-RIGHT_TO_LEFT = frozenset({"ar"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +55,8 @@ LANGUAGES = tuple(_LIMITS)
 
 
 def limits(language: str) -> Limits:
-    """The limits of a language (ISO 639-1); an unknown one is read like English."""
-    return _LIMITS.get(language, _LIMITS["en"])
+    """The limits of a language (a tag, or a code of ISO 639); an unknown one is read like English."""
+    return _LIMITS.get(language_of(language) or "en", _LIMITS["en"])
 
 
 def text_width(text: str, language: str) -> float:
@@ -67,7 +66,8 @@ def text_width(text: str, language: str) -> float:
     """
     if not limits(language).wide:
         return sum(not _is_mark(char) for char in text)
-    return sum(_wide_width(char, language) for char in text)
+    korean = language_of(language) == "ko"
+    return sum(_wide_width(char, korean) for char in text)
 
 
 def _is_mark(char: str) -> bool:
@@ -75,10 +75,10 @@ def _is_mark(char: str) -> bool:
     return unicodedata.category(char) in ("Mn", "Mc", "Me", "Cf")
 
 
-def _wide_width(char: str, language: str) -> float:
+def _wide_width(char: str, korean: bool) -> float:
     if _is_mark(char):
         return 0
-    if language == "ko":
+    if korean:
         return 1 if char.isalpha() and unicodedata.east_asian_width(char) == "W" else 0.5
     kind = unicodedata.east_asian_width(char)
     return 1 if kind in "WF" or (kind == "A" and not char.isalnum()) else 0.5

@@ -26,7 +26,8 @@ def layout(words: Sequence[Word], language: str, *, limits: Limits | None = None
     """Cues of all `words`, which ascend and do not overlap, in order; ISO 639-1 `language`.
 
     Each has at most two lines of the language's length (a longer word is kept whole), lasts at most
-    7 s, begins with its first word, and leaves a gap of 83 ms to the next.
+    7 s, begins with its first word, and leaves a gap of 83 ms to the next. It is shorter than the
+    language's minimum only where no more words fit in and the next ones come too soon.
     """
     limits = limits or languages.limits(language)
     runs = [run for stretch in _stretches(words) for run in _runs(stretch, language, limits)]
@@ -36,7 +37,7 @@ def layout(words: Sequence[Word], language: str, *, limits: Limits | None = None
         # Words that crowd within a few milliseconds leave no room: then the next cue waits.
         start = max(run[0].start_ms, earliest)
         end = _out_time(run, start, following, language, limits)
-        cues.append(Cue(start, end, lines_of(run, language, limits) or (join(run),)))
+        cues.append(Cue(start, end, lines_of(run, language, limits)))
         earliest = end + limits.gap_ms
     return cues
 
@@ -56,7 +57,7 @@ def _runs(words: Sequence[Word], language: str, limits: Limits) -> Iterator[Sequ
     """Part a stretch into the words of single cues."""
     while words:
         most = _capacity(words, language, limits)
-        count = most if most == len(words) else _best_end(words, most)
+        count = most if most == len(words) else _best_end(words, most, limits)
         yield words[:count]
         words = words[count:]
 
@@ -66,18 +67,23 @@ def _capacity(words: Sequence[Word], language: str, limits: Limits) -> int:
     count = 1
     while count < len(words):
         too_long = words[count].end_ms - words[0].start_ms > limits.max_ms
-        if too_long or lines_of(words[: count + 1], language, limits) is None:
+        if too_long or not lines_of(words[: count + 1], language, limits):
             break
         count += 1
     return count
 
 
-def _best_end(words: Sequence[Word], most: int) -> int:
-    """After how many of the first `most` words to end: at a sentence, a clause, a pause; rather late."""
+def _best_end(words: Sequence[Word], most: int, limits: Limits) -> int:
+    """After how many of the first `most` words to end: at a sentence, a clause, a pause; rather late.
 
-    def worth(count: int) -> float:
+    A cue that the next one would cut short of the minimum is the last choice: nobody could read it.
+    """
+
+    def worth(count: int) -> tuple[int, float]:
+        time = words[count].start_ms - limits.gap_ms - words[0].start_ms
         pause = words[count].start_ms - words[count - 1].end_ms >= _PAUSE_MS
-        return max(break_class(words[count - 1]), int(pause)) + count / most
+        place = max(break_class(words[count - 1]), int(pause))
+        return min(time, limits.min_ms), place + count / most
 
     return max(range(1, most + 1), key=worth)
 

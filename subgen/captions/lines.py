@@ -21,8 +21,8 @@ def break_class(word: Word) -> int:
     return 1 if last in _CLAUSE_END else 0
 
 
-def lines_of(words: Sequence[Word], language: str, limits: Limits) -> tuple[str, ...] | None:
-    """One line if `words` fit, else two, never three; None if they fit in neither. One word always fits.
+def lines_of(words: Sequence[Word], language: str, limits: Limits) -> tuple[str, ...]:
+    """One line if `words` fit, else two, never three; () if they fit in neither. One word always fits.
 
     Two lines are of like length, rather the lower longer, and preferably break after punctuation.
     """
@@ -40,7 +40,7 @@ def lines_of(words: Sequence[Word], language: str, limits: Limits) -> tuple[str,
         cost -= 0.25 * break_class(words[place - 1])
         if best is None or cost < best[0]:
             best = cost, (upper, lower)
-    return best[1] if best else None
+    return best[1] if best else ()
 
 
 def _line(words: Sequence[Word], language: str, limits: Limits) -> str | None:

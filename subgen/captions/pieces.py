@@ -14,7 +14,10 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 from subgen.captions import cjk
-from subgen.model import Frame, TokenKind
+from subgen.model import FRAME_MS, Frame, TokenKind
+
+_MARKS = 3  # as many silent pieces as a word takes along
+LATE_MS = 1500  # a mark that comes so long after a word has nothing to do with it
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ def read_pieces(frames: Iterable[Frame]) -> list[Piece]:
     """The text of one chunk's frames in pieces; nothing but whitespace is lost.
 
     Punctuation that stands alone belongs to its neighbour, except at the very beginning, where the
-    neighbour may be in the chunk before.
+    neighbour may be in the chunk before, and where it goes on and on (♪ ♪ ♪): then it has its own times.
     """
     groups = _glued(_spaced(_read_groups(frames)))
     japanese = cjk.has_kana("".join(group.text for group in groups))
@@ -134,18 +137,39 @@ def _attached(pieces: list[Piece]) -> list[Piece]:
     """Opening marks go to the piece that follows, all else that is silent to the one before."""
     result: list[Piece] = []
     opening: Piece | None = None
-    for piece, following in zip_longest(pieces, pieces[1:]):
-        if is_opening(piece, following):
+    for (piece, heads), following in zip_longest(_headed(pieces), pieces[1:]):
+        if not heads and is_opening(piece, following):
             opening = opening.plus(piece) if opening else piece
         elif opening:
             opening = opening.plus(piece).at(piece.index)
-            if has_letters(piece.text):
+            if heads:
                 result.append(opening)
                 opening = None
-        elif result and not has_letters(piece.text):
-            result[-1] = result[-1].plus(piece)
-        else:
+        elif heads or not result:
             result.append(piece)
-    if opening:
-        result[-1:] = [result[-1].plus(opening)] if result else [opening]
+        else:
+            result[-1] = result[-1].plus(piece)
+    if opening and result and not _is_late(opening, result[-1]):
+        result[-1] = result[-1].plus(opening)
+    elif opening:
+        result.append(opening)
     return result
+
+
+def _headed(pieces: list[Piece]) -> list[tuple[Piece, bool]]:
+    """Each piece, and whether it is a word of its own: with letters, or a mark too many or too late."""
+    result: list[tuple[Piece, bool]] = []
+    head: Piece | None = None
+    marks = 0
+    for piece, following in zip_longest(pieces, pieces[1:]):
+        late = head is not None and _is_late(piece, head) and not is_opening(piece, following)
+        heads = has_letters(piece.text) or late or marks == _MARKS
+        result.append((piece, heads))
+        marks = 0 if heads else marks + 1
+        head = piece if heads or head is None else head
+    return result
+
+
+def _is_late(mark: Piece, word: Piece) -> bool:
+    """Whether so long after the word that only a mark without a space (a full stop) can belong to it."""
+    return mark.space_before and (mark.index - word.index) * FRAME_MS > LATE_MS

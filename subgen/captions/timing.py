@@ -20,8 +20,11 @@ _STEP_SAMPLES = STEP_MS * SAMPLES_PER_MS
 FLOOR_DB = -100.0
 
 _QUIET_STEPS = 12  # 120 ms: the closure before a p, t or k is quiet for less
+_SPILL_STEPS = 8  # how far beyond the announced end the word may sound: the frame it ended in
+_SHORTEST_MS = 60
 _REACH_MS = 200  # how far before the earliest start a quiet stretch may begin
-_CONTRAST_DB = 10.0  # less than this between speech and background tells nothing
+_CONTRAST_DB = 6.0  # less between speech and background tells nothing; steady noise alone has 2
+_SLOW = 1.3  # times the usual duration that a word may take
 _DEPTH_DB = 50.0  # digital silence is no measure of where a voice begins
 _QUIET_SHARE = 0.35  # quiet is what lies in the lower third between background and voice, in dB
 
@@ -57,18 +60,36 @@ def start_of(levels: Levels, previous_end_ms: int, end_ms: int, size: int) -> in
     """Where the speech of `size` letters that ends at `end_ms` begins; ms count from levels[0].
 
     The sound's last return after 120 ms or more of quiet, if that leaves the time to say it; else
-    the end of what was said before, unless that is longer ago than such a word takes: then as long
-    as it usually takes.
+    the end of what was said before, if there is a clear voice ever since or that is no longer ago
+    than a slow speaker takes. Otherwise there may be a pause that noise hides: the usual duration.
     """
-    longest, usual = 250 + 120 * size, 100 + 75 * size
+    longest, usual = 350 + 120 * size, 100 + 75 * size
     earliest = max(previous_end_ms, end_ms - longest)
     latest = max(earliest, end_ms - min(300, max(60, 30 * size)))
     first = max(0, earliest - _REACH_MS) // STEP_MS
     last = -(-end_ms // STEP_MS)
-    quiet = levels[first:last] < _threshold(levels, earliest // STEP_MS, last)
+    if _comes_late(levels, earliest // STEP_MS, last):
+        return max(previous_end_ms, end_ms - _SHORTEST_MS)
+    threshold = _threshold(levels, earliest // STEP_MS, last)
+    quiet = levels[first:last] < threshold
     onsets = ((first + step) * STEP_MS for step in _returns(quiet))
-    otherwise = earliest if earliest == previous_end_ms else end_ms - usual
+    hushed = np.count_nonzero(quiet[earliest // STEP_MS - first : latest // STEP_MS - first])
+    voiced = np.isfinite(threshold) and hushed < _QUIET_STEPS
+    slowest = longest if voiced else _SLOW * usual
+    otherwise = previous_end_ms if end_ms - previous_end_ms <= slowest else end_ms - usual
     return max((onset for onset in onsets if earliest < onset <= latest), default=otherwise)
+
+
+def _comes_late(levels: Levels, first: int, last: int) -> bool:
+    """Whether nothing sounds from levels[first] on until right before levels[last], and then it does.
+
+    That is a short word, announced a little early. Its sound is all of the voice there is.
+    """
+    before, after = levels[first : max(0, last - 2)], levels[max(0, last - 2) : last + _SPILL_STEPS]
+    threshold = _threshold(levels, max(0, last - 2), last + _SPILL_STEPS)
+    if len(before) < _QUIET_STEPS or not len(after):
+        return False
+    return bool((before < threshold).all() and (after >= threshold).any())
 
 
 def _threshold(levels: Levels, first: int, last: int) -> float:

@@ -21,7 +21,7 @@ from itertools import groupby
 
 from subgen.captions import timing
 from subgen.captions.cjk import is_cjk
-from subgen.captions.pieces import Piece, has_letters, is_opening, read_pieces
+from subgen.captions.pieces import LATE_MS, Piece, has_letters, is_opening, read_pieces
 from subgen.model import FRAME_MS, SAMPLES_PER_MS, ChunkFrames, Timing, Word
 
 
@@ -40,7 +40,7 @@ class WordStream:
 
     def feed(self, chunk: ChunkFrames, levels_db: timing.Levels) -> list[Word]:
         """Take a chunk's frames and the loudness of its audio [10 ms steps, dBFS]; return words."""
-        pieces = self._joined_to_held(read_pieces(chunk.frames))
+        pieces = self._joined_to_held(read_pieces(chunk.frames), chunk)
         words = [*self._held, *self._timed(pieces, chunk, levels_db)]
         self._held = words[-1:]
         return words[:-1]
@@ -50,15 +50,13 @@ class WordStream:
         words, self._held = self._held, []
         return words
 
-    def _joined_to_held(self, pieces: list[Piece]) -> list[Piece]:
+    def _joined_to_held(self, pieces: list[Piece], chunk: ChunkFrames) -> list[Piece]:
         """Give the punctuation that comes first to a neighbour, and say if a space comes before."""
-        while pieces and self._held and not has_letters(pieces[0].text):
-            if is_opening(pieces[0], None):
-                break
+        if pieces and self._takes(pieces[0], chunk):
             held, mark = self._held[0], pieces.pop(0)
             text = f"{held.text} {mark.text}" if mark.space_before else held.text + mark.text
             self._held = [replace(held, text=unicodedata.normalize("NFC", text))]
-        if len(pieces) > 1 and not has_letters(pieces[0].text):
+        if len(pieces) > 1 and not has_letters(pieces[0].text) and has_letters(pieces[1].text):
             mark = pieces.pop(0)
             pieces[0] = mark.plus(pieces[0]).at(pieces[0].index)
         if pieces and not pieces[0].space_before:
@@ -66,6 +64,13 @@ class WordStream:
             space = not any(map(is_cjk, left + pieces[0].text[0]))
             pieces[0] = replace(pieces[0], space_before=space)
         return pieces
+
+    def _takes(self, mark: Piece, chunk: ChunkFrames) -> bool:
+        """Whether a chunk's first piece is punctuation that belongs to the word held."""
+        if not self._held or has_letters(mark.text) or is_opening(mark, None):
+            return False
+        at = chunk.first_sample // SAMPLES_PER_MS + (mark.index + 1) * FRAME_MS
+        return not mark.space_before or at - self._held[0].end_ms <= LATE_MS
 
     def _timed(self, pieces: list[Piece], chunk: ChunkFrames, levels: timing.Levels) -> list[Word]:
         """Words for pieces; within, times in ms count from the chunk's first sample."""

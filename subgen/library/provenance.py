@@ -30,6 +30,11 @@ class Provenance:
     def __init__(self, database: Path) -> None:
         self._database = database
 
+    def check(self) -> None:
+        """Open the database, which is made where there is none. Raises WriteError if it is not usable."""
+        with self._connected():
+            pass
+
     def intend(self, path: Path, content: bytes) -> None:
         """Note that `content` is about to be put at `path`.
 

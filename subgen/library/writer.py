@@ -39,14 +39,14 @@ class SubtitleWriter:
     def check(self, path: Path, overwrite: bool) -> None:
         """Whether `write` would be let, as far as can be told now.
 
-        Raises SubtitleProtected if there is a file and it is to stay, WriteError if the folder is
-        not one to write in.
+        Raises SubtitleProtected if there is a file and it is to stay; WriteError if the folder is
+        not one to write in, takes no such name, or what is written cannot be recorded.
         """
-        if os.path.lexists(path):
-            self._check_existing(path, overwrite)
-        folder = next(parent for parent in path.absolute().parents if parent.exists())
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise WriteError(f"{path}: cannot be written", _WAYS_OUT[errno.EACCES])
+        with _mapped(path):
+            if os.path.lexists(path):
+                self._check_existing(path, overwrite)
+            _check_place(path)
+        self._provenance.check()
 
     def write(self, path: Path, text: str, *, overwrite: bool) -> Path:
         """Put `text` at `path` in UTF-8, and return the path.
@@ -84,6 +84,18 @@ class SubtitleWriter:
         if os.path.lexists(path):
             self._check_existing(path, overwrite)
         temporary.replace(path)
+
+
+def _check_place(path: Path) -> None:
+    """Raise the OSError that to write at `path` would, as far as its nearest folder tells."""
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    longest = os.pathconf(folder, "PC_NAME_MAX")  # bytes; -1 where there is no limit
+    if 0 < longest < len(os.fsencode(path.name)):
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
 
 
 def _linked(temporary: Path, path: Path) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -17,6 +17,8 @@ from subgen.model import SAMPLES_PER_MS, AudioTrack, MediaFile, Pcm
 _OTHER_TRACK = "copy it again or choose another track with --track"
 _MISSING_MS, _MISSING_SHARE = 2_000, 0.05
 """A file whose streams all end so much before the duration it states (both) was cut short."""
+_PADDING_SAMPLES = 2_000 * SAMPLES_PER_MS
+"""More than that after the stated end is sound, and the statement is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +34,10 @@ class AudioReader:
     """Iterate over it for float32 pieces of a second (the last may be shorter, none is empty).
 
     Sample i of all pieces lies at `start_ms + i / 16` ms on the file's presentation clock. Reads
-    `duration_ms`, or to the end of the file. Leaving a `with` block, `close`, and the end of an
-    iteration end ffmpeg; a new iteration reads again. `report` is there when one has ended.
+    `duration_ms`, or to the end of the file: what follows the duration that it states is left out as
+    padding, but if that is more than 2 s, it is read and the report tells of it. Leaving a `with` block,
+    `close`, and the end of an iteration end ffmpeg; a new iteration reads again. `report` is there when
+    one has ended.
 
     Iterating raises FfmpegMissing, and, if nothing can be decoded, NoAudio, NotMedia, MediaEncrypted,
     MediaMissing or MediaUnreadable. What comes before damage is yielded, and the report tells of it.
@@ -73,8 +77,8 @@ class AudioReader:
         process = decode.start(self.media, self.track, self.start_ms)
         samples, to_the_end, status = 0, False, 0
         try:
-            for data in decode.blocks(process, log):
-                piece = _samples(data)[: self._room(samples, log)]
+            for piece in self._without_padding(map(_samples, decode.blocks(process, log)), log):
+                piece = piece[: self._room(samples)]
                 if not len(piece):
                     break
                 samples += len(piece)
@@ -87,12 +91,31 @@ class AudioReader:
             cut_short = to_the_end and (status != 0 or self._ends_early(samples, log))
             self.report = self._report(samples, cut_short, log)
 
-    def _room(self, samples: int, log: DecodeLog) -> int | None:
-        """How many more samples may come; None for any number."""
-        ends = [self.duration_ms] if self.duration_ms is not None else []
-        if self.media.duration_ms and _states_duration(self.media, log):
-            ends.append(self.media.duration_ms - self.start_ms)
-        return max(0, min(ends) * SAMPLES_PER_MS - samples) if ends else None
+    def _room(self, samples: int) -> int | None:
+        """How many more samples were asked for; None for any number."""
+        return None if self.duration_ms is None else max(0, self.duration_ms * SAMPLES_PER_MS - samples)
+
+    def _without_padding(self, pieces: Iterable[Pcm], log: DecodeLog) -> Iterator[Pcm]:
+        """Holds pieces beyond the stated end back, until it is clear that there is more than padding."""
+        held: list[Pcm] = []
+        samples = beyond = 0
+        for piece in pieces:
+            held.append(piece)
+            samples += len(piece)
+            beyond = self._beyond_stated_end(samples, log)
+            if beyond <= 0 or beyond > _PADDING_SAMPLES:
+                yield from held
+                held.clear()
+        if held:
+            inside = held[0][: max(0, sum(map(len, held)) - beyond)]
+            if len(inside):
+                yield inside
+
+    def _beyond_stated_end(self, samples: int, log: DecodeLog) -> int:
+        """How many samples more there are than the file says; 0 where it says nothing."""
+        if not self.media.duration_ms or not _states_duration(self.media, log):
+            return 0
+        return samples - (self.media.duration_ms - self.start_ms) * SAMPLES_PER_MS
 
     def _expect_sound(self, samples: int, status: int, log: DecodeLog) -> None:
         """Raise if ffmpeg gave nothing and that is not the nature of this stretch of the file."""
@@ -108,6 +131,9 @@ class AudioReader:
 
     def _report(self, samples: int, cut_short: bool, log: DecodeLog) -> AudioReport:
         notes = log.notes()
+        if self._beyond_stated_end(samples, log) > _PADDING_SAMPLES:
+            stated, end = clock(self.media.duration_ms), clock(self._end_ms(samples))
+            notes += (f"the file says that it lasts {stated}, but its sound goes on; read to {end}",)
         if cut_short:
             lasts = f" and the file says {clock(self.media.duration_ms)}" if self.media.duration_ms else ""
             notes += (f"the file is cut short: its sound ends at {clock(self._end_ms(samples))}{lasts}",)

@@ -4,8 +4,10 @@ The recipe, each part of which a test holds in place:
 
 - `aresample=async=1:first_pts=0:min_hard_comp=0.01` puts every sample at its timestamp: silence for a
   late start and for missing packets, and a drift corrected whenever it reaches 10 ms.
-- All other streams of sound and picture go, undecoded, to a null output of the same process, because
-  ffmpeg bases the clock of a transport stream on the streams that it reads and no others.
+- The picture and all other sound go, undecoded, to outputs of the same process that lead nowhere, because
+  ffmpeg bases the clock of a transport stream on the streams that it reads and no others. The picture's
+  is of the format `image2pipe`, which alone takes one whose size is unknown; sound of unknown shape,
+  which no format takes, stays out.
 - The mix to mono happens in floating point, where ffmpeg leaves the centre of 5.1 at its level (in 16
   bits it comes out 10.7 dB quieter), and before the silence is filled in, which ffmpeg does in memory.
 - Two channels are halved and added (`rematrix_maxval=1`): the same sound in both is as loud as in one.
@@ -94,12 +96,18 @@ def _graph(media: MediaFile, track: AudioTrack, start_ms: int) -> Any:  # noqa: 
         .filter("ashowinfo")
         .output("pipe:", format="f32le", acodec="pcm_f32le")
     )
-    others = [source[str(index)] for index in _other_streams(media, track)]
-    null = [ffmpeg.output(*others, "-", format="null", c="copy")] if others else []
-    options = ("-nostdin", "-hide_banner", "-nostats", "-loglevel", "repeat+level+debug")
-    return ffmpeg.merge_outputs(sound, *null).global_args(*options)
+    options = ("-nostdin", "-y", "-hide_banner", "-nostats", "-loglevel", "repeat+level+debug")
+    return ffmpeg.merge_outputs(sound, *_nowhere(source, media, track)).global_args(*options)
 
 
-def _other_streams(media: MediaFile, track: AudioTrack) -> list[int]:
-    others = [t.index for t in media.audio if t.index != track.index and t.codec != "unknown"]
-    return others if media.video_index is None else [media.video_index, *others]
+def _nowhere(source: Any, media: MediaFile, track: AudioTrack) -> list[Any]:  # noqa: ANN401 (as above)
+    """Outputs for the streams that are read for their clock alone."""
+    outputs = []
+    if media.video_index is not None:
+        picture = source[str(media.video_index)]
+        outputs.append(ffmpeg.output(picture, os.devnull, format="image2pipe", c="copy"))
+    heard = [t for t in media.audio if t.channels and t.codec != "unknown"]
+    others = [source[str(t.index)] for t in heard if t.index != track.index]
+    if others:
+        outputs.append(ffmpeg.output(*others, "-", format="null", c="copy"))
+    return outputs

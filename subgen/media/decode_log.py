@@ -49,7 +49,7 @@ class DecodeLog:
     duration_is_guessed: bool = False
     damaged: int = 0
     end_ms: int = 0
-    _damaged_at_start: int = 0  # a reading that begins in the middle of a packet is no damage
+    _damaged_at_start: int = 0  # a reading that begins inside the file begins in the middle of a packet
     _place_ms: int | None = None
     _jumps: list[_Event] = field(default_factory=list)
     _gaps: list[_Event] = field(default_factory=list)
@@ -80,7 +80,7 @@ class DecodeLog:
     def _line(self, line: str) -> None:
         if found := _PLACE.search(line):
             self._end_of_silence()
-            if self._place_ms is None:
+            if self._place_ms is None and self.start_ms:
                 self._damaged_at_start = self.damaged
             end = int(found[1]) + int(found[2])
             self._place_ms = self.start_ms + end * 1000 // SAMPLE_RATE

@@ -64,6 +64,12 @@ _SAID: tuple[tuple[str, type[MediaError], str, str], ...] = (
         "the file changed meanwhile; try again",
     ),
     (
+        r"(?:dimensions|sample rate) not set",
+        NoAudio,
+        "ffmpeg cannot make out one of its streams",
+        "copy it again, or copy its sound alone into a new file",
+    ),
+    (
         _OPENING + r"(?:Invalid data found|End of file)",
         NotMedia,
         "not a media file",

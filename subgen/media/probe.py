@@ -16,10 +16,10 @@ from typing import Any
 import ffmpeg
 
 from subgen.errors import MediaMissing, MediaUnreadable, NotMedia
+from subgen.languages import language_of
 from subgen.media.boxes import all_sound_encrypted
 from subgen.media.failures import encrypted, failure, ffmpeg_missing, shown
 from subgen.media.tags import (
-    language_of,
     says_commentary,
     says_description,
     says_forced,
@@ -143,7 +143,7 @@ def _audio(stream: Json, container: str, origin_ms: int | None) -> AudioTrack:
     return AudioTrack(
         index=int(stream["index"]),
         codec=stream.get("codec_name", "unknown"),
-        channels=int(stream.get("channels", 0)),
+        channels=0 if stream.get("sample_rate") == "0" else int(stream.get("channels", 0)),
         language=language_of(tag),
         language_is_weak=tag == "eng" and "matroska" in container,
         start_ms=_start_ms(stream, origin_ms),

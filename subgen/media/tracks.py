@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from subgen.errors import NoAudio
+from subgen.languages import language_of
 from subgen.media.failures import shown
-from subgen.media.tags import language_of
 from subgen.model import AudioTrack, MediaFile, TrackChoice
 
 
@@ -20,8 +20,9 @@ def choose_track(
     """The audio track to transcribe and why.
 
     A `track` that is asked for counts the audio tracks from 1, as players do. Otherwise: a track in the
-    first of the `languages` that the file has, then the one marked original, then default, then the
-    first. Commentary and descriptions for the blind stand back unless `allow_special`. Raises NoAudio.
+    first of the `languages` that the file has, then the one marked default, then original, then the
+    first; one in which ffprobe found no sound only if there is no other. Commentary and descriptions
+    for the blind stand back unless `allow_special`. Raises NoAudio.
     """
     if not media.audio:
         raise NoAudio(f"{shown(media.path)}: it has no audio track", "there is nothing to transcribe in it")
@@ -33,7 +34,7 @@ def choose_track(
             f"{shown(media.path)}: every audio track is commentary or a description for the blind",
             f"choose one with --track: {_listed(media)}",
         )
-    chosen, reason = _best(candidates, languages)
+    chosen, reason = _best([t for t in candidates if t.channels] or candidates, languages)
     return TrackChoice(chosen, reason + _skipped(media, candidates))
 
 
@@ -54,13 +55,13 @@ def _best(candidates: list[AudioTrack], languages: Sequence[str]) -> tuple[Audio
     chosen = min(candidates, key=_rank)
     if len(candidates) == 1:
         return chosen, "only track"
-    if chosen.is_original:
-        return chosen, "original track"
-    return chosen, "default track" if chosen.is_default else "first track"
+    if chosen.is_default:
+        return chosen, "default track"
+    return chosen, "original track" if chosen.is_original else "first track"
 
 
 def _rank(track: AudioTrack) -> tuple[bool, bool, int]:
-    return (not track.is_original, not track.is_default, track.index)
+    return (not track.is_default, not track.is_original, track.index)
 
 
 def _is_special(track: AudioTrack) -> bool:

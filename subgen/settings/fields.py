@@ -18,6 +18,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from subgen.languages import language_of
 from subgen.model import LEGAL_DELAYS_MS
 
 VIDEO_EXTENSIONS = (
@@ -72,20 +73,41 @@ def _expanded_model(value: str) -> str:
     return str(_expanded(Path(value))) if value.startswith("~") else value
 
 
+def _language(value: str) -> str:
+    """`ja-JP` and `jpn` are the `ja` that an audio track's tag becomes."""
+    code = language_of(value)
+    if code is None:
+        raise ValueError("not a language code")
+    return code
+
+
+def _digits_as_text(value: object) -> object:
+    """A commit may be all digits, which YAML takes for a number."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 def _dotted(value: str) -> str:
     return "." + value.lower().removeprefix(".")
 
 
 Whole = Annotated[int, BeforeValidator(_no_bool)]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-Code = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
+Code = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$"),
+    AfterValidator(_language),
+]
 Suffix = Annotated[str, StringConstraints(pattern=r"^\.?[A-Za-z0-9]+$"), AfterValidator(_dotted)]
 Format = Literal["srt", "vtt", "json", "tokens"]
 
 Model = Annotated[
     Text, AfterValidator(_expanded_model), Allowed("a folder with a checkpoint, or a hub id like owner/name")
 ]
-Revision = Annotated[Text | None, Allowed("a commit, tag or branch of the model's repository")]
+Revision = Annotated[
+    Text | None,
+    BeforeValidator(_digits_as_text),
+    Allowed("a commit, tag or branch of the model's repository"),
+]
 Delay = Annotated[Whole, AfterValidator(_legal_delay), Allowed(", ".join(map(str, LEGAL_DELAYS_MS)))]
 Formats = Annotated[
     tuple[Format, ...],
@@ -94,9 +116,12 @@ Formats = Annotated[
     Field(min_length=1),
     Allowed("one or more of srt, vtt, json, tokens"),
 ]
-Language = Annotated[Code | None, Allowed("a language code like en, de or hin")]
+Language = Annotated[Code | None, Allowed("a language code like en, jpn or pt-BR")]
 Languages = Annotated[
-    tuple[Code, ...], BeforeValidator(_listed), AfterValidator(_once_each), Allowed("codes like en, de, hin")
+    tuple[Code, ...],
+    BeforeValidator(_listed),
+    AfterValidator(_once_each),
+    Allowed("language codes like en, jpn, pt-BR"),
 ]
 Folder = Annotated[Annotated[Path, AfterValidator(_expanded)] | None, Allowed("a folder")]
 YesNo = Annotated[bool, Allowed("true or false")]

@@ -27,6 +27,14 @@ class _PlainLoader(yaml.SafeLoader):
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> object:
+        """As the base class does, but `!!int abc` and numbers without end are errors of the text."""
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, LookupError, AttributeError) as error:
+            kind = node.tag.rpartition(":")[2]
+            raise ConstructorError(None, None, f"not a valid {kind}", node.start_mark) from error
+
 
 _PlainLoader.yaml_implicit_resolvers = {}
 for _tag, _pattern, _first in (
@@ -72,3 +80,5 @@ def _parsed(path: Path, text: str) -> object:
     except yaml.reader.ReaderError as error:
         line = text[: error.position].count("\n") + 1
         raise SettingsError(f"{path}, line {line}: not YAML", f"{error.reason}") from error
+    except RecursionError as error:
+        raise SettingsError(f"{path}: nested too deeply", "write lines like `delay_ms: 2400`") from error

@@ -5,7 +5,7 @@ To add one: a class with these members, and a test that runs `subgen.testing.che
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from subgen.model import Chunk, ChunkFrames, EngineInfo, Frame, Pcm
@@ -35,5 +35,10 @@ class Engine(Protocol):
     def stream(self) -> Stream:
         """A new stream, for input that arrives piece by piece."""
 
-    def transcribe(self, chunks: Iterable[Chunk]) -> Iterator[ChunkFrames]:
-        """Every chunk's frames, in the order of the chunks; reads ahead as far as it has lanes."""
+    def transcribe(
+        self, chunks: Iterable[Chunk], heard: Callable[[int], None] = lambda _: None
+    ) -> Iterator[ChunkFrames]:
+        """Every chunk's frames, in the order of the chunks; reads ahead as far as it has lanes.
+
+        `heard` is told now and then how many more frames of audio are done, over all lanes.
+        """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -33,9 +33,12 @@ class ScriptedEngine:
         """A stream that begins at the beginning of the file."""
         return ScriptedStream(self)
 
-    def transcribe(self, chunks: Iterable[Chunk]) -> Iterator[ChunkFrames]:
+    def transcribe(
+        self, chunks: Iterable[Chunk], heard: Callable[[int], None] = lambda _: None
+    ) -> Iterator[ChunkFrames]:
         """Each chunk's frames."""
         for chunk in chunks:
+            heard(chunk.frames)
             yield ChunkFrames(
                 chunk.first_sample, chunk.frames, self._frames(chunk.first_sample, len(chunk.pcm))
             )

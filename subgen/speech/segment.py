@@ -19,14 +19,14 @@ HOP = SAMPLE_RATE // 100
 
 
 class Segmenter:
-    """Chunks of at least `min_seconds` (unless the input is shorter) and at most `max_seconds`.
+    """Chunks of at most `max_seconds`, and at least `min_seconds` unless too little is left at the end.
 
     Every sample is in exactly one chunk. Looks ahead by no more than both together.
     """
 
     def __init__(self, min_seconds: int = 30, max_seconds: int = 60) -> None:
         self._min = min_seconds * SAMPLE_RATE // FRAME_SAMPLES * FRAME_SAMPLES
-        self._max = max(max_seconds * SAMPLE_RATE // FRAME_SAMPLES * FRAME_SAMPLES, 2 * self._min)
+        self._max = max_seconds * SAMPLE_RATE // FRAME_SAMPLES * FRAME_SAMPLES
         self._kept: list[Pcm] = []
         self._length = 0
         self._first = 0
@@ -44,9 +44,9 @@ class Segmenter:
         """Return what is left, in one chunk or two."""
         chunks = []
         if self._length > self._max:
-            # Both parts must be long enough, and none too long.
-            latest = (self._length - self._min) // FRAME_SAMPLES * FRAME_SAMPLES
-            chunks.append(self._cut(self._min, min(self._max, latest)))
+            # Both parts must be long enough; where that cannot be, they are halves.
+            earliest = min(self._min, self._length // 2)
+            chunks.append(self._cut(earliest, max(earliest, min(self._max, self._length - self._min))))
         if self._length:
             chunks.append(self._take(self._length))
         return chunks
@@ -77,7 +77,8 @@ def quietest_cut(pcm: Pcm, earliest: int, latest: int) -> int:
     """
     levels = _levels_db(pcm)
     cost = _mean(levels, NEAR) + 0.5 * _mean(levels, WIDE)
-    places = np.arange(-(-earliest // FRAME_SAMPLES), latest // FRAME_SAMPLES + 1) * FRAME_SAMPLES
+    first = -(-earliest // FRAME_SAMPLES)
+    places = np.arange(first, max(first, latest // FRAME_SAMPLES) + 1) * FRAME_SAMPLES
     costs = cost[np.minimum(places // HOP, len(cost) - 1)]
     best = int(np.argmin(costs))
     run = best

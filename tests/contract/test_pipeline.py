@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import shutil
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,13 @@ import pytest
 import srt
 
 from subgen.app import App, find_media
-from subgen.errors import CheckpointMissing, FramesLost, UsageError
+from subgen.errors import CheckpointMissing, FramesLost
 from subgen.model import Chunk, ChunkFrames, Failed, Outcome, Skipped, Written
 from subgen.pipeline import Progress
 from subgen.settings import Settings, load_settings
 from subgen.speech.engine import Engine
 from subgen.speech.scripted import ScriptedEngine
-from tests.media_files import RATE, cut_off, mux, write_wav
+from tests.media_files import RATE, cut_off, ffmpeg, mux, write_wav
 
 SENTENCE = "the quick brown fox jumps over the lazy dog and then it sleeps under a large old tree."
 SCRIPT = [(word, 2000 + 400 * i) for i, word in enumerate(SENTENCE.split() * 13)]
@@ -49,8 +50,10 @@ def test_words_cues_and_language(film: Path, tmp_path: Path) -> None:
     outcome = written(app(tmp_path).caption(film, on_progress=seen.append))
     assert outcome.language == "en"
     assert outcome.paths == (film.with_name("film.en.srt"),)
-    assert outcome.words == sum(len(p.words) for p in seen)
-    assert [p.position_ms for p in seen] == sorted(p.position_ms for p in seen)
+    assert outcome.words == len([word for word, end in SCRIPT if end <= 90_000])
+    assert seen[0].heard_ms == 0
+    assert [p.heard_ms for p in seen] == sorted(p.heard_ms for p in seen)
+    assert seen[-1].heard_ms == pytest.approx(90_000, abs=160)
     cues = list(srt.parse(outcome.paths[0].read_text("utf-8")))
     text = " ".join(cue.content for cue in cues).split()
     spoken = " ".join(word for word, end in SCRIPT if end <= 90_000).split()
@@ -93,7 +96,7 @@ def test_a_language_found_on_the_way_spares_the_rest(film: Path, tmp_path: Path)
     seen: list[Progress] = []
     outcome = app(tmp_path).caption(film, on_progress=seen.append)
     assert isinstance(outcome, Skipped)
-    assert seen[-1].position_ms < 89_000
+    assert seen[-1].heard_ms < 89_000
 
 
 def test_overwrite_replaces_ours_only(film: Path, tmp_path: Path) -> None:
@@ -124,16 +127,20 @@ def test_failures_are_values(name: str, tmp_path: Path) -> None:
 class Forgetful(ScriptedEngine):
     """Loses the last frames of every chunk."""
 
-    def transcribe(self, chunks: Iterable[Chunk]) -> Iterator[ChunkFrames]:
-        for heard in super().transcribe(chunks):
-            yield ChunkFrames(heard.first_sample, heard.chunk_frames, heard.frames[:100])
+    def transcribe(
+        self, chunks: Iterable[Chunk], heard: Callable[[int], None] = lambda _: None
+    ) -> Iterator[ChunkFrames]:
+        for made in super().transcribe(chunks, heard):
+            yield ChunkFrames(made.first_sample, made.chunk_frames, made.frames[:100])
 
 
 class Skipping(ScriptedEngine):
     """Loses every second chunk."""
 
-    def transcribe(self, chunks: Iterable[Chunk]) -> Iterator[ChunkFrames]:
-        yield from list(super().transcribe(chunks))[::2]
+    def transcribe(
+        self, chunks: Iterable[Chunk], heard: Callable[[int], None] = lambda _: None
+    ) -> Iterator[ChunkFrames]:
+        yield from list(super().transcribe(chunks, heard))[::2]
 
 
 @pytest.mark.parametrize("engine", [Forgetful(SCRIPT), Skipping(SCRIPT)], ids=["frames", "chunks"])
@@ -159,19 +166,13 @@ def test_folders_are_searched_in_order_and_hidden_ones_are_not(tmp_path: Path) -
         path.parent.mkdir(exist_ok=True)
         path.touch()
     found = [
-        path.relative_to(tmp_path).as_posix()
-        for path, _ in find_media([tmp_path], frozenset({".mkv", ".mp4"}))
+        path.relative_to(tmp_path).as_posix() for path, _ in find_media(tmp_path, frozenset({".mkv", ".mp4"}))
     ]
     assert found == ["b.mkv", "a/c.MP4"]
 
 
 def test_a_named_file_is_taken_whatever_it_is_called(tmp_path: Path) -> None:
-    assert list(find_media([tmp_path / "x.bin"], frozenset({".mkv"}))) == [(tmp_path / "x.bin", None)]
-
-
-def test_an_empty_folder_is_wrong_usage(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no media"):
-        list(find_media([tmp_path], frozenset({".mkv"})))
+    assert list(find_media(tmp_path / "x.bin", frozenset({".mkv"}))) == [(tmp_path / "x.bin", None)]
 
 
 def test_the_tree_is_mirrored_below_the_output_folder(tmp_path: Path, film: Path) -> None:
@@ -180,3 +181,62 @@ def test_the_tree_is_mirrored_below_the_output_folder(tmp_path: Path, film: Path
     film.rename(deep)
     outcome = written(app(tmp_path, output_dir=tmp_path / "out").caption(deep, root=tmp_path / "films"))
     assert outcome.paths == (tmp_path / "out/series/one.en.srt",)
+
+
+def test_the_same_name_twice_in_one_run_is_no_overwriting(film: Path, tmp_path: Path) -> None:
+    other = film.with_suffix(".mka")
+    shutil.copy(film, other)
+    running = app(tmp_path, overwrite=True, language="en")
+    written(running.caption(film))
+    outcome = running.caption(other)
+    assert isinstance(outcome, Failed)
+    assert "another file" in str(outcome.error)
+
+
+def test_one_early_doubt_does_not_settle_the_language(film: Path, tmp_path: Path) -> None:
+    chant = [("la", 1000 + 150 * i) for i in range(180)]
+    english = [(word, 30_000 + 250 * i) for i, word in enumerate(SENTENCE.split() * 13)]
+    engine = ScriptedEngine([*chant, *english])
+    outcome = written(app(tmp_path, engine, chunk_seconds={"min": 20, "max": 40}).caption(film))
+    assert outcome.language == "en"
+
+
+def test_whoever_stops_listening_stops_ffmpeg(film: Path, tmp_path: Path) -> None:
+    outcome = app(tmp_path, Forgetful(SCRIPT), chunk_seconds={"min": 5, "max": 10}).caption(film)
+    assert isinstance(outcome, Failed)
+    assert not [p for p in Path("/proc").glob("[0-9]*/cmdline") if str(film).encode() in _read(p)]
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def test_the_choice_among_tracks_is_told(film: Path, tmp_path: Path) -> None:
+    two = tmp_path / "two.mkv"
+    ffmpeg("-i", film, "-map", "0:a", "-map", "0:a", "-c", "copy", "-metadata:s:a:1", "language=deu", two)
+    outcome = written(app(tmp_path, audio_languages=["de"]).caption(two))
+    assert "audio track 2 of 2" in outcome.notes[0]
+
+
+def test_half_a_film_never_looks_like_a_whole_one(film: Path, tmp_path: Path) -> None:
+    broken = app(tmp_path, Forgetful(SCRIPT)).transcribe(film)
+    with pytest.raises(FramesLost):
+        list(broken)
+    with pytest.raises(FramesLost, match="not heard to its end"):
+        broken.transcript()
+
+
+def test_a_model_that_cannot_be_loaded_is_tried_once(film: Path, tmp_path: Path) -> None:
+    tries: list[Settings] = []
+
+    def missing(settings: Settings) -> Engine:
+        tries.append(settings)
+        raise CheckpointMissing("nowhere", "put it there")
+
+    chosen = load_settings(None, {"SUBGEN_STATE_DIR": str(tmp_path / "s")}, {})
+    running = App(chosen, make_engine=missing)
+    assert all(isinstance(running.caption(film), Failed) for _ in range(3))
+    assert len(tries) == 1

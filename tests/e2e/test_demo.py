@@ -13,7 +13,7 @@ from subgen import transcribe
 from subgen.cli import main
 from subgen.model import Word
 from subgen.testing import word_errors
-from tests.media_files import ffmpeg
+from tests.media_files import ffmpeg, mux
 
 ROOT = Path(__file__).parents[2]
 TINY, DEMO = str(ROOT / "samples/tiny"), ROOT / "samples/demo.mkv"
@@ -101,24 +101,26 @@ def test_words_come_one_by_one_in_python() -> None:
     assert len(transcript.cues) > 15
 
 
+@pytest.fixture(scope="module")
+def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first half of the demo's sound, alone, from its first word on."""
+    target = tmp_path_factory.mktemp("speech") / "speech.wav"
+    ffmpeg("-i", DEMO, "-map", "0:a", "-af", "asetpts=PTS-STARTPTS,atrim=0:36", "-ar", "48000", target)
+    return target
+
+
 @pytest.mark.parametrize("container", ["mkv", "mp4", "ts"])
-def test_delayed_audio_shifts_words_by_the_delay(container: str, tmp_path: Path) -> None:
-    """The same speech with its audio at 0 and at 4.2 s: every word 4.2 s later, within 20 ms."""
-    plain, delayed = tmp_path / f"plain.{container}", tmp_path / f"delayed.{container}"
-    for target, offset in ((plain, "0"), (delayed, "4.2")):
-        ffmpeg(
-            *("-f", "lavfi", "-i", "testsrc=size=160x90:rate=10:duration=26"),
-            *("-itsoffset", offset, "-ss", "1.2", "-t", "18", "-i", DEMO),
-            *("-map", "0:v", "-map", "1:a", "-c:v", "mpeg2video" if container == "ts" else "libx264"),
-            *("-c:a", "aac", "-ar", "48000", target),
-        )
-    base = list(transcribe(plain, model=TINY, environ={}, config=SETTINGS))
-    moved = list(transcribe(delayed, model=TINY, environ={}, config=SETTINGS))
+def test_delayed_audio_shifts_words_by_the_delay(container: str, speech: Path, tmp_path: Path) -> None:
+    """The same speech alone, and in a film whose audio starts at 4.2 s: all words 4.2 s later."""
+    film = mux(tmp_path / f"film.{container}", speech, video_seconds=42, audio_start_ms=4200)
+    base = list(transcribe(speech, model=TINY, environ={}, config=SETTINGS))
+    moved = list(transcribe(film, model=TINY, environ={}, config=SETTINGS))
     errors, pairs = word_errors([w.text for w in base], [w.text for w in moved])
-    assert len(base) > 25
-    assert errors <= 1
+    assert len(base) > 50
+    assert errors <= 2
     shift = np.array([moved[j].end_ms - base[i].end_ms for i, j in pairs])
-    # Word ends lie on the frames' grid of 80 ms, and 4.2 s is 52.5 frames: a word may fall half a
-    # frame to either side. Over all words the shift is what the clock says.
+    print(f"{container}: words shift by {shift.mean():.0f} ms")
+    # Ends lie on the grid of 80 ms, and 4.2 s is 52.5 frames: each word falls half a frame to one
+    # side or the other, and all of them together say what the clock says.
     assert abs(shift.mean() - 4200) <= 20
-    assert np.abs(shift - 4200).max() <= 80
+    assert np.percentile(np.abs(shift - 4200), 95) <= 40

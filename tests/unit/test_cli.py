@@ -10,7 +10,7 @@ import pytest
 from subgen import cli
 from subgen.cli import Display
 from subgen.errors import MediaMissing
-from subgen.model import Failed, MediaFile, Skipped, Word, Written
+from subgen.model import Failed, MediaFile, Skipped, Written
 from subgen.pipeline import Progress
 
 FILM = MediaFile(Path("film.mkv"), 1, 1, 600_000, "matroska", ())
@@ -23,8 +23,8 @@ class Screen(io.StringIO):
         return True
 
 
-def progress(position_ms: int) -> Progress:
-    return Progress(FILM, position_ms, FILM.duration_ms, (Word("x", 0, 1),))
+def progress(heard_ms: int) -> Progress:
+    return Progress(FILM, heard_ms, FILM.duration_ms)
 
 
 def test_a_bar_on_a_terminal_with_position_speed_and_time_left() -> None:

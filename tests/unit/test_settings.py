@@ -129,8 +129,8 @@ def test_every_setting_can_be_a_variable() -> None:
         "revision": "main",
         "delay_ms": 480,
         "formats": ("json",),
-        "language": "hin",
-        "audio_languages": ("de", "pt-BR"),
+        "language": "hi",
+        "audio_languages": ("de", "pt"),
         "output_dir": Path("out"),
         "overwrite": True,
         "special_tracks": True,
@@ -157,8 +157,28 @@ def test_the_state_folder_is_the_set_one_or_the_systems(tmp_path: Path) -> None:
 
 
 def test_norwegian_is_a_language(write: Write) -> None:
-    settings = load_settings(write("language: no\naudio_languages: [no, on]"), {})
-    assert (settings.language, settings.audio_languages) == ("no", ("no", "on"))
+    settings = load_settings(write("language: no\naudio_languages: [no, yes]"), {})
+    assert (settings.language, settings.audio_languages) == ("no", ("no", "yes"))
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [("ja-JP", "ja"), ("jpn", "ja"), ("hin", "hi"), ("ENG", "en"), ("zh_Hant", "zh"), ("yue", "yue")],
+)
+def test_languages_are_spelled_as_the_tags_of_tracks(given: str, meant: str) -> None:
+    settings = load_settings(None, {"SUBGEN_AUDIO_LANGUAGES": f"{given}, {meant}"}, {"language": given})
+    assert (settings.language, settings.audio_languages) == (meant, (meant,))
+
+
+@pytest.mark.parametrize("given", ["english", "xx", "und", "qaa", "e", "en US"])
+def test_what_is_no_language_is_refused(given: str) -> None:
+    said = complaint(None, {}, {"language": given})
+    assert said == f"option language cannot be '{given}': allowed: a language code like en, jpn or pt-BR"
+
+
+def test_a_revision_may_be_all_digits(write: Write) -> None:
+    digits = "1234567890" * 4
+    assert load_settings(write(f"revision: {digits}"), {}).revision == digits
 
 
 def test_an_empty_file_changes_nothing(write: Write) -> None:
@@ -216,11 +236,11 @@ WRONG = {
     "delay_ms: true": "delay_ms cannot be True: allowed: 80",
     "delay_ms:": "delay_ms cannot be empty: allowed: 80",
     "model: ''": "model cannot be '': allowed: a folder",
-    "revision: 7": "revision cannot be 7: allowed: a commit",
+    "revision: true": "revision cannot be True: allowed: a commit",
     "formats: [srt, ass]": "formats cannot be 'ass': allowed: one or more of srt, vtt, json, tokens",
     "formats: []": "formats cannot be []: allowed: one or more",
     "language: German": "language cannot be 'German': allowed: a language code",
-    "audio_languages: [en, '']": "audio_languages cannot be '': allowed: codes",
+    "audio_languages: [en, '']": "audio_languages cannot be '': allowed: language codes",
     "output_dir: 3": "output_dir cannot be 3: allowed: a folder",
     "output_dir: ~nobody-of-this-name/x": "output_dir cannot be '~nobody-of-this-name/x': allowed",
     "overwrite: maybe": "overwrite cannot be 'maybe': allowed: true or false",
@@ -260,11 +280,21 @@ def test_the_source_that_won_is_blamed(write: Write) -> None:
         ("lanes: 2\nlanes: 3", 2),
         ("a: !!python/object:os.system x", 1),
         ("a: 1\nb: \x00", 2),
+        ("a: 1\nlanes: !!int abc", 2),
+        ("lanes: !!int ''", 1),
+        ("overwrite: !!bool foo", 1),
+        ("model: !!timestamp foo", 1),
+        ("a: 1\nlanes: " + "9" * 5000, 2),
     ],
 )
 def test_text_that_is_not_yaml_is_named_with_its_line(write: Write, text: str, line: int) -> None:
     path = write(text)
     assert complaint(path, {}).startswith(f"{path}, line {line}: not YAML: ")
+
+
+def test_text_that_is_nested_too_deeply_is_refused(write: Write) -> None:
+    path = write("model: " + "[" * 3000 + "]" * 3000)
+    assert complaint(path, {}).startswith(f"{path}: nested too deeply: ")
 
 
 def test_files_that_cannot_be_read_are_named(tmp_path: Path, write: Write) -> None:

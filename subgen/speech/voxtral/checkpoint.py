@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import mlx.core as mx
 
-from subgen.errors import CheckpointInvalid, CheckpointMissing
+from subgen.errors import CheckpointInvalid, CheckpointMissing, EngineError
 from subgen.model import FRAME_MS
 from subgen.speech.voxtral.device import available_bytes, device
 from subgen.speech.voxtral.tokens import Tokens
@@ -48,15 +48,22 @@ def load(model: str, revision: str | None = None) -> Checkpoint:
     a Voxtral Realtime checkpoint.
     """
     folder = locate(model, revision)
-    config = _read_json(folder / "config.json")
-    if config.get("model_type") != "voxtral_realtime":
-        raise CheckpointInvalid(
-            f"{folder / 'config.json'}: model_type is {config.get('model_type')!r}, not 'voxtral_realtime'",
-            f"use a conversion such as {DEFAULT_MODEL}",
-        )
+    config = read_config(folder)
     tokens = Tokens.load(folder)
     modules = _modules(config, _weights(folder), folder)
     return Checkpoint(model, modules, tokens, _calibration(folder))
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The content of config.json; raise `CheckpointInvalid` where it is not one of this model."""
+    path = folder / "config.json"
+    config = _read_json(path)
+    if config.get("model_type") != "voxtral_realtime":
+        raise CheckpointInvalid(
+            f"{path}: model_type is {config.get('model_type')!r}, not 'voxtral_realtime'",
+            f"use a conversion such as {DEFAULT_MODEL}",
+        )
+    return config
 
 
 def locate(model: str, revision: str | None = None) -> Path:
@@ -76,15 +83,26 @@ def cached(model: str, revision: str | None = None) -> Path | None:
     if Path(model).expanduser().is_dir():
         return Path(model).expanduser()
     from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
 
     wanted = revision or (DEFAULT_REVISION if model == DEFAULT_MODEL else None)
-    found = try_to_load_from_cache(model, "config.json", revision=wanted) if model.count("/") == 1 else None
+    try:
+        found = try_to_load_from_cache(model, "config.json", revision=wanted)
+    except HFValidationError:
+        return None
     return Path(found).parent if isinstance(found, str) else None
+
+
+def download_folder() -> Path:
+    """Where downloads are kept: the hub's cache."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return Path(HF_HUB_CACHE)
 
 
 def _download(model: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     by_hand = "put config.json, model.safetensors and tekken.json into a folder and use --model FOLDER"
     try:
@@ -95,8 +113,8 @@ def _download(model: str, revision: str | None) -> Path:
         raise CheckpointMissing(
             f"{model}: not on this machine, and the hub cannot be reached", by_hand
         ) from error
-    except (HfHubHTTPError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    except Exception as error:  # a request's edge: its HTTP library is another from version to version
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise CheckpointMissing(
             f"{model}: the download failed ({reason})", f"try again, or {by_hand}"
         ) from error
@@ -156,13 +174,18 @@ def _modules(config: dict[str, Any], weights: dict[str, mx.array], folder: Path)
         weights = model.sanitize(weights)
         nn.quantize(model, class_predicate=lambda path, module: _quantisation(path, module, weights, config))
         model.load_weights(list(_for_device(weights, model).items()), strict=True)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, ZeroDivisionError) as error:
         reason = str(error).strip().splitlines()[0]
         raise CheckpointInvalid(
             f"{folder}: the weights do not fit the configuration ({reason})", "download the checkpoint again"
         ) from error
     model.eval()
-    mx.eval(model.parameters())
+    try:
+        mx.eval(model.parameters())
+    except RuntimeError as error:
+        raise EngineError(
+            f"{folder}: the weights do not fit into memory ({error})", "use a smaller one"
+        ) from error
     return model
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import mlx.core as mx
 
 from subgen.speech.voxtral.attention import WindowCache, attend
-from subgen.speech.voxtral.encoder import _feed_forward, _gelu
+from subgen.speech.voxtral.encoder import feed_forward, gelu
 
 
 def new_caches(decoder: Any) -> list[WindowCache]:
@@ -28,8 +28,8 @@ def delay_scales(decoder: Any, delay_frames: int) -> list[mx.array]:
         if ada is None:
             scales.append(mx.ones(width, decoder.norm.weight.dtype))
             continue
-        condition = embedding.astype(ada.ada_down.weight.dtype)
-        scales.append(1 + ada.ada_up(_gelu(ada.ada_down(condition))))
+        condition = embedding.astype(decoder.norm.weight.dtype)  # packed weights are integers
+        scales.append(1 + ada.ada_up(gelu(ada.ada_down(condition))))
     return scales
 
 
@@ -44,5 +44,5 @@ def decode(
     for layer, scale, cache in zip(decoder.layers, scales, caches, strict=True):
         attention = layer.attention
         x = x + attend(attention, layer.attention_norm(x), attention.n_heads, attention.n_kv_heads, cache)
-        x = x + _feed_forward(layer, layer.ffn_norm(x) * scale)
+        x = x + feed_forward(layer, layer.ffn_norm(x) * scale)
     return decoder.tok_embeddings.as_linear(decoder.norm(x[:, -1]))

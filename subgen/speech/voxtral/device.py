@@ -48,6 +48,11 @@ def fast_blas() -> str | None:
     """
     if sys.platform != "linux":
         return "Accelerate"
+    if "mlx.core" in sys.modules:
+        warnings.warn(
+            "import subgen before mlx: no other BLAS can be used now", SlowBlasWarning, stacklevel=2
+        )
+        return None
     for name in BLAS_LIBRARIES:
         try:
             ctypes.CDLL(name, mode=ctypes.RTLD_GLOBAL | os.RTLD_NOW)

@@ -26,29 +26,30 @@ def encode(encoder: Any, mel: mx.array, state: EncoderState) -> mx.array:
     for layer, cache in zip(encoder.transformer_layers, state.caches, strict=True):
         heads = layer.attention.n_heads
         x = x + attend(layer.attention, layer.attention_norm(x), heads, heads, cache)
-        x = x + _feed_forward(layer, layer.ffn_norm(x))
+        x = x + feed_forward(layer, layer.ffn_norm(x))
     x = encoder.transformer_norm(x)
     lanes, steps, width = x.shape
     joined = x.reshape(
         lanes, steps // encoder.config.downsample_factor, width * encoder.config.downsample_factor
     )
-    return encoder.audio_language_projection_2(_gelu(encoder.audio_language_projection_0(joined)))
+    return encoder.audio_language_projection_2(gelu(encoder.audio_language_projection_0(joined)))
 
 
 def _conv_stem(encoder: Any, mel: mx.array, state: EncoderState) -> mx.array:
     """Two causal convolutions, the second of stride 2: [lanes, 8 n, 128] -> [lanes, 4 n, dim]."""
     mel = mx.concatenate([state.mel, mel], axis=1)
-    first = _gelu(encoder.conv_layers_0_conv.conv(mel))
+    first = gelu(encoder.conv_layers_0_conv.conv(mel))
     first = mx.concatenate([state.conv, first], axis=1)
     state.mel, state.conv = mel[:, -2:], first[:, -1:]
-    return _gelu(encoder.conv_layers_1_conv.conv(first))
+    return gelu(encoder.conv_layers_1_conv.conv(first))
 
 
-def _feed_forward(layer: Any, x: mx.array) -> mx.array:
+def feed_forward(layer: Any, x: mx.array) -> mx.array:
+    """SwiGLU over [lanes, steps, width]."""
     gate = layer.feed_forward_w1(x)
     return layer.feed_forward_w2(gate * mx.sigmoid(gate) * layer.feed_forward_w3(x))
 
 
-def _gelu(x: mx.array) -> mx.array:
+def gelu(x: mx.array) -> mx.array:
     """The exact form, with the error function."""
     return x * (1 + mx.erf(x * 2**-0.5)) / 2

@@ -8,7 +8,7 @@ stream = engine.stream(); stream.feed(pcm); ...; stream.finish()
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,21 +53,31 @@ class VoxtralEngine:
         """A stream of one lane that encodes `block_frames` frames of 80 ms at a time."""
         return VoxtralStream(self._checkpoint, self._geometry, block_frames)
 
-    def transcribe(self, chunks: Iterable[Chunk]) -> Iterator[ChunkFrames]:
+    def transcribe(
+        self, chunks: Iterable[Chunk], heard: Callable[[int], None] = lambda _: None
+    ) -> Iterator[ChunkFrames]:
         """Chunks in groups of as many as there are lanes, each group in lock-step."""
         remaining = iter(chunks)
         while group := list(itertools.islice(remaining, self.lanes)):
-            yield from self._transcribe_group(group)
+            tokens = self._decoded(group, heard)
+            for chunk, ids in zip(group, tokens, strict=True):
+                count = self._geometry.token_count(len(chunk.pcm))
+                yield ChunkFrames(chunk.first_sample, chunk.frames, _frames(self._checkpoint, ids, 0, count))
 
-    def _transcribe_group(self, group: Sequence[Chunk]) -> Iterator[ChunkFrames]:
-        lanes = [self._blocks(chunk.pcm) for chunk in group]
+    def _decoded(self, group: Sequence[Chunk], heard: Callable[[int], None]) -> NDArray[np.int64]:
+        """The tokens of a group, [lanes, steps]; lanes that end early run on over zeros."""
         silent = np.zeros(BEFORE + FILE_BLOCK_FRAMES * FRAME_SAMPLES + AFTER, np.float32)
+        lengths = np.array([chunk.frames for chunk in group])
         step = LockStep(self._checkpoint, self._geometry, len(group))
-        made = [step.advance(np.stack(blocks)) for blocks in itertools.zip_longest(*lanes, fillvalue=silent)]
-        tokens = np.concatenate(made, axis=1)
-        for chunk, ids in zip(group, tokens, strict=True):
-            count = self._geometry.token_count(len(chunk.pcm))
-            yield ChunkFrames(chunk.first_sample, chunk.frames, _frames(self._checkpoint, ids, 0, count))
+        made: list[NDArray[np.int64]] = []
+        done = 0
+        for blocks in itertools.zip_longest(*(self._blocks(c.pcm) for c in group), fillvalue=silent):
+            made.append(step.advance(np.stack(blocks)))
+            steps = sum(tokens.shape[1] for tokens in made)
+            now = int(np.minimum(lengths, steps).sum())
+            heard(now - done)
+            done = now
+        return np.concatenate(made, axis=1)
 
     def _blocks(self, pcm: Pcm) -> Iterator[Pcm]:
         framer = Framer(self._geometry, FILE_BLOCK_FRAMES)

@@ -31,7 +31,7 @@ class Geometry:
         if delay_ms not in LEGAL_DELAYS_MS:
             raise IllegalDelay(
                 f"a delay of {delay_ms} ms is not one the model knows",
-                "use 80 to 1200 in steps of 80, or 2400",
+                "use one of " + ", ".join(map(str, LEGAL_DELAYS_MS)),
             )
         return cls(delay_ms // FRAME_MS)
 

@@ -14,11 +14,15 @@ import mlx.core as mx
 import numpy as np
 from numpy.typing import NDArray
 
+from subgen.errors import CheckpointInvalid, EngineError
+from subgen.model import FRAME_SAMPLES
 from subgen.speech.voxtral.checkpoint import Checkpoint
 from subgen.speech.voxtral.decoder import decode, delay_scales, new_caches
 from subgen.speech.voxtral.encoder import EncoderState, encode
 from subgen.speech.voxtral.frontend import log_mel
 from subgen.speech.voxtral.geometry import Geometry
+
+FRAMES_PER_CLEARING = 256
 
 
 class LockStep:
@@ -26,6 +30,12 @@ class LockStep:
 
     def __init__(self, checkpoint: Checkpoint, geometry: Geometry, lanes: int) -> None:
         self._model: Any = checkpoint.model
+        if self._model.decoder.config.sliding_window < geometry.prompt_frames:
+            raise CheckpointInvalid(
+                f"{checkpoint.name}: its window of {self._model.decoder.config.sliding_window} positions is"
+                f" shorter than the prompt of {geometry.prompt_frames}",
+                "use a shorter delay",
+            )
         self._geometry = geometry
         self._encoder = EncoderState(self._model.encoder, lanes)
         self._caches = new_caches(self._model.decoder)
@@ -34,6 +44,7 @@ class LockStep:
         self._prompt = mx.broadcast_to(mx.array(prompt), (lanes, len(prompt)))
         self._waiting: mx.array | None = None  # encoded frames before the prompt is complete
         self._last: mx.array | None = None  # the newest token of each lane, [lanes, 1]
+        self._uncleared = 0
 
     def advance(self, blocks: NDArray[np.float32]) -> NDArray[np.int64]:
         """Take the next block of every lane; return the tokens that follow, [lanes, steps].
@@ -41,6 +52,18 @@ class LockStep:
         There are none until the prompt is complete; then one for each frame, and the first of all
         together with the prompt.
         """
+        try:
+            tokens = self._decoded(blocks)
+        except RuntimeError as error:  # what MLX raises when memory runs out
+            reason = str(error).splitlines()[0]
+            raise EngineError(f"MLX gave up ({reason})", "set fewer `lanes` in the settings") from error
+        self._uncleared += blocks.shape[1] // FRAME_SAMPLES
+        if self._uncleared >= FRAMES_PER_CLEARING:
+            mx.clear_cache()  # buffers of shapes that do not come again
+            self._uncleared = 0
+        return tokens
+
+    def _decoded(self, blocks: NDArray[np.float32]) -> NDArray[np.int64]:
         audio = encode(self._model.encoder, log_mel(blocks), self._encoder)
         if self._waiting is not None:
             audio = mx.concatenate([self._waiting, audio], axis=1)

@@ -36,7 +36,7 @@ class Tokens:
             pieces = tuple(base64.b64decode(entry["token_bytes"]) for entry in content["vocab"])
             special = int(content.get("config", {}).get("default_num_special_tokens", 1000))
             return cls(pieces, special, **_special_ids(content))
-        except (OSError, ValueError, KeyError, TypeError, binascii.Error) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, binascii.Error) as error:
             raise CheckpointInvalid(
                 f"{path}: no vocabulary to be read ({error})", "download the checkpoint again"
             ) from error

@@ -53,6 +53,31 @@ def test_a_clock_that_drifts(films: dict[str, Path], tmp_path: Path, kind: str, 
     assert report.notes == ()
 
 
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+def test_a_picture_of_unknown_size_keeps_the_clock(
+    click_wav: Path, late_films: dict[str, Path], tmp_path: Path, codec: str
+) -> None:
+    """As where a recording begins after the only packet that tells the size of the picture."""
+    film, without = late_films["ts"], ["-bsf:v", "filter_units=remove_types=7-8"]
+    if codec == "mpeg4":  # with a global header, which a transport stream leaves out
+        film, without = tmp_path / "film.mp4", []
+        picture = ["-f", "lavfi", "-i", "testsrc=size=64x64:rate=25:duration=18"]
+        make.ffmpeg(*picture, "-itsoffset", "4.2", "-i", click_wav, "-c:v", codec, "-c:a", "mp2", film)
+    path = make.remux(tmp_path / "film.ts", film, *without)
+    pcm, report = read(path)
+    assert_clicks(pcm, [4.2 + t for t in TIMES])
+    assert report == AudioReport(len(pcm), truncated=False, notes=())
+
+
+def test_a_second_sound_track_without_packets(late_films: dict[str, Path], tmp_path: Path) -> None:
+    path = tmp_path / "film.ts"
+    silent = ["-f", "lavfi", "-i", "sine=duration=2", "-map", "0", "-map", "1"]
+    coded = ["-c", "copy", "-c:a:1", "ac3", "-bsf:a:1", "noise=drop=1"]
+    make.ffmpeg("-i", late_films["ts"], *silent, *coded, path)
+    assert [t.channels for t in probe(path).audio] == [1, 0]
+    assert_clicks(read(path)[0], [4.2 + t for t in TIMES])
+
+
 def test_an_edit_list(films: dict[str, Path], tmp_path: Path) -> None:
     """Cut at 3.3 s without recoding: MP4 keeps the picture from its last key frame on and hides it."""
     cut = make.remux(tmp_path / "edit.mp4", films["mp4"], before=["-ss", "3.3"])

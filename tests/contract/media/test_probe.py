@@ -125,6 +125,13 @@ def test_a_film_without_sound(tmp_path: Path) -> None:
     assert (media.audio, media.video_index) == ((), 0)
 
 
+def test_sound_without_a_rate_has_no_channels(tmp_path: Path, program: Program) -> None:
+    (tmp_path / "x.ts").write_bytes(b"x")
+    sound = '{"index": 0, "codec_type": "audio", "channels": 2, "sample_rate": "0"}'
+    program("ffprobe", f"""echo '{{"streams": [{sound}], "format": {{}}}}'""")
+    assert probe(tmp_path / "x.ts").audio[0].channels == 0
+
+
 @pytest.mark.parametrize(("stated", "expected"), [('"2.5"', 2500), ('"N/A"', 0)])
 def test_a_duration_is_computed_where_the_container_has_none(
     tmp_path: Path, program: Program, stated: str, expected: int

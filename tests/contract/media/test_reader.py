@@ -109,10 +109,28 @@ def test_a_duration_ends_to_the_sample(films: dict[str, Path]) -> None:
     assert sum(map(len, reader_of(films["mkv"], start_ms=2000, duration_ms=3))) == 48
 
 
-def test_never_more_than_the_file_says_it_lasts(films: dict[str, Path]) -> None:
-    media = replace(probe(films["mkv"]), duration_ms=3000)
-    assert sum(map(len, AudioReader(media, media.audio[0]))) == 3000 * 16
-    assert sum(map(len, AudioReader(media, media.audio[0], start_ms=2500))) == 500 * 16
+@pytest.mark.parametrize("stated_ms", [9200, 10_000, 10_999])
+def test_padding_after_the_end_that_the_file_states_is_left_out(
+    films: dict[str, Path], stated_ms: int
+) -> None:
+    media = replace(probe(films["mkv"]), duration_ms=stated_ms)
+    reader = AudioReader(media, media.audio[0])
+    assert sum(map(len, reader)) == stated_ms * 16
+    assert (reader.report.truncated, reader.report.notes) == (False, ())
+    assert sum(map(len, AudioReader(media, media.audio[0], start_ms=8500))) == (stated_ms - 8500) * 16
+    assert sum(map(len, AudioReader(media, media.audio[0], duration_ms=60_000))) == stated_ms * 16
+
+
+def test_sound_that_goes_on_after_the_stated_end_is_read_and_told(films: dict[str, Path]) -> None:
+    whole = np.concatenate(list(reader_of(films["mkv"])))
+    media = replace(probe(films["mkv"]), duration_ms=3500)
+    reader = AudioReader(media, media.audio[0])
+    pieces = list(reader)
+    np.testing.assert_array_equal(np.concatenate(pieces), whole)
+    assert {len(piece) for piece in pieces[:-1]} == {16_000}
+    note = "the file says that it lasts 0:00:03, but its sound goes on; read to 0:00:11"
+    assert (reader.report.truncated, reader.report.notes) == (False, (note,))
+    assert sum(map(len, AudioReader(media, media.audio[0], duration_ms=4000))) == 4000 * 16
 
 
 def test_a_guessed_duration_cuts_nothing_off(click_wav: Path, tmp_path: Path) -> None:

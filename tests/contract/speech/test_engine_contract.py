@@ -98,7 +98,7 @@ def fed(engine: VoxtralEngine, pieces: list[Pcm], block: int) -> list[int]:
 
 
 def test_an_illegal_delay_is_refused_with_the_list(random_checkpoint: Checkpoint) -> None:
-    with pytest.raises(IllegalDelay, match="80 to 1200 in steps of 80, or 2400"):
+    with pytest.raises(IllegalDelay, match=r"80, 160, .* 1200, 2400"):
         VoxtralEngine(random_checkpoint, delay_ms=500)
 
 

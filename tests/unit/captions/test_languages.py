@@ -5,12 +5,11 @@ import sys
 
 import pytest
 
-from subgen.captions.languages import LANGUAGES, RIGHT_TO_LEFT, detect, limits, text_width
+from subgen.captions.languages import LANGUAGES, detect, limits, text_width
 
 
 def test_every_language_of_the_model_has_limits() -> None:
     assert LANGUAGES == ("ar", "de", "en", "es", "fr", "hi", "it", "ja", "ko", "nl", "pt", "ru", "zh")
-    assert set(LANGUAGES) >= RIGHT_TO_LEFT == {"ar"}
     assert all(limits(name).lines == 2 and limits(name).max_ms == 7000 for name in LANGUAGES)
 
 
@@ -24,6 +23,23 @@ def test_limits(language: str, width: int, cps: int) -> None:
 
 def test_an_unknown_language_is_read_like_english() -> None:
     assert limits("und") == limits("xx") == limits("en")
+
+
+@pytest.mark.parametrize(
+    ("tag", "language"),
+    [
+        ("ja-JP", "ja"),
+        ("jpn", "ja"),
+        ("zh_Hant", "zh"),
+        ("chi", "zh"),
+        ("KO", "ko"),
+        ("rus", "ru"),
+        ("hin", "hi"),
+    ],
+)
+def test_tags_and_longer_codes_are_the_same_language(tag: str, language: str) -> None:
+    assert limits(tag) == limits(language)
+    assert text_width("안녕, you 今日", tag) == text_width("안녕, you 今日", language)
 
 
 @pytest.mark.parametrize(

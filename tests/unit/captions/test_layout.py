@@ -4,7 +4,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from subgen.captions.languages import limits, text_width
@@ -87,9 +87,17 @@ def test_a_cue_stays_to_be_read_but_not_long_after_the_sound() -> None:
 
 
 def test_the_next_cue_cuts_it_short() -> None:
-    words = [Word("No.", 0, 200), Word("x" * 42, 500, 900), Word("y" * 42, 900, 1300)]
+    words = [Word("x" * 42, 0, 200), Word("y" * 42, 200, 400), Word("z" * 42, 500, 900)]
     cues = layout(words, "en")
-    assert [(c.start_ms, c.end_ms) for c in cues][:2] == [(0, 500 - 83), (500, 1300 + 500)]
+    assert [(c.start_ms, c.end_ms) for c in cues] == [(0, 500 - 83), (500, 900 + 500)]
+
+
+def test_a_short_sentence_before_fast_talk_is_not_a_flash() -> None:
+    text = "No. I really do not believe that anybody would ever have wanted to go into that old house"
+    first, *_ = layout(said(text, each_ms=220), "en")
+    assert first.lines[0].startswith("No. I really")
+    late = [Word("No.", 0, 200), Word("x" * 42, 500, 900), Word("y" * 42, 900, 1300)]
+    assert layout(late, "en")[0].lines == ("No.", "x" * 42)  # the minimum is not to be had: the longest
 
 
 def test_a_word_longer_than_a_line_stays_whole() -> None:
@@ -140,12 +148,27 @@ def test_cues_hold_the_words_of_the_transcript(words: list[Word], language: str)
 @given(transcripts(), LANGUAGE)
 def test_the_limits_hold(words: list[Word], language: str) -> None:
     cues, bound = layout(words, language), limits(language)
-    whole = {word.text for word in words}
+    whole = {word.text for word in words if " " not in word.text}
     for cue in cues:
         assert 0 < cue.end_ms - cue.start_ms <= 7000
         assert 1 <= len(cue.lines) <= 2
         assert all(text_width(x, language) <= bound.chars_per_line or x in whole for x in cue.lines)
     assert all(later.start_ms - sooner.end_ms >= 83 for sooner, later in pairwise(cues))
+
+
+@given(transcripts(), LANGUAGE)
+@example(said("No. I really do not believe that anybody " + "would ever have gone " * 4, each_ms=150), "en")
+def test_a_cue_is_short_only_where_no_longer_one_fits(words: list[Word], language: str) -> None:
+    bound, place = limits(language), {word.start_ms: n for n, word in enumerate(words)}
+    for cue, following in pairwise(layout(words, language)):
+        if cue.end_ms - cue.start_ms >= bound.min_ms or not {cue.start_ms, following.start_ms} <= {*place}:
+            continue
+        first = place[cue.start_ms]
+        for after in range(place[following.start_ms] + 1, len(words)):
+            longer = words[first:after]
+            if longer[-1].end_ms - cue.start_ms > 7000 or not lines_of(longer, language, bound):
+                break
+            assert words[after].start_ms - cue.start_ms < bound.min_ms + 83
 
 
 @given(transcripts(), LANGUAGE)

@@ -56,6 +56,12 @@ def test_a_start_leaves_time_to_say_the_word() -> None:
     assert start_of(levels, 0, 1260, 12) == 500
 
 
+def test_a_short_word_announced_before_its_sound_starts_with_the_sound() -> None:
+    levels = sound((2030, -70), (60, -25), (1000, -70))
+    assert start_of(levels, 0, 2040, 3) == 1980
+    assert start_of(levels, 1990, 2040, 3) == 1990
+
+
 def test_quiet_is_relative_to_the_voice() -> None:
     loud = sound((1000, -20), (300, -50), (400, -20), (500, -50))
     assert start_of(loud, 1000, 1700, 5) == start_of(loud - 25, 1000, 1700, 5) == 1300
@@ -65,6 +71,34 @@ def test_without_contrast_a_word_has_its_usual_duration() -> None:
     levels = np.full(1000, -30, np.float32)
     assert start_of(levels, 0, 9000, 3) == 9000 - 100 - 3 * 75
     assert start_of(np.zeros(0, np.float32), 0, 9000, 3) == 9000 - 100 - 3 * 75
+
+
+def noisy(snr_db: float, gap_ms: int, word_ms: int) -> np.ndarray:
+    """Levels of a second of voice, a gap, a word and a second more, all under noise at -30 dBFS."""
+    random = np.random.default_rng(11)
+    voice = np.repeat([1, 0, 1, 0], [100, gap_ms // 10, word_ms // 10, 100])
+    swing = 0.7 + 0.3 * np.abs(np.sin(np.arange(len(voice)) / 4))  # syllables
+    power = 1 + voice * swing * 10 ** (snr_db / 10)
+    return (-30 + 10 * np.log10(power) + random.normal(0, 0.5, len(voice))).astype(np.float32)
+
+
+@pytest.mark.parametrize("snr_db", [0, 6, 10, 20])
+@pytest.mark.parametrize("size", [2, 5, 9, 14])
+@pytest.mark.parametrize("gap_ms", range(0, 1600, 100))
+def test_under_noise_a_word_does_not_begin_in_the_pause_before(snr_db: int, size: int, gap_ms: int) -> None:
+    usual = 100 + 75 * size
+    word_ms = usual * 9 // 100 * 10
+    end = 1000 + gap_ms + word_ms
+    start = start_of(noisy(snr_db, gap_ms, word_ms), 1000, end, size)
+    assert start >= 1000
+    assert end - start <= 1.3 * usual + 10
+    if snr_db >= 6 and gap_ms >= 200:
+        assert start == pytest.approx(1000 + gap_ms, abs=30)
+
+
+def test_a_slow_word_in_clear_speech_follows_the_word_before() -> None:
+    levels = sound((1200, -25), (80, -70), (1220, -25), (1000, -70))
+    assert start_of(levels, 1000, 1000 + 240 + 5 * 115, 5) == 1000
 
 
 def test_sound_measured_from_samples_gives_the_onset() -> None:

@@ -181,6 +181,37 @@ def test_punctuation_at_the_very_beginning_stays() -> None:
     assert texts(chunk({10: W, 11: "?!"})) == ["?!"]
 
 
+def test_marks_that_go_on_and_on_have_their_own_times() -> None:
+    script: Script = {10: W, 11: " Hello", 300: W, 301: " world"}
+    for index in range(20, 290, 9):
+        script |= {index: W, index + 1: " ♪"}
+    heard = words(chunk(script, seconds=30))
+    assert (heard[0].text, heard[-1].text) == ("Hello ♪", "world")
+    assert all(len(word.text) <= 7 for word in heard[1:-1])
+    assert all(later.end_ms - sooner.end_ms < 2400 for sooner, later in pairwise(heard))
+    assert join(heard) == " ".join(["Hello", *["♪"] * 30, "world"])
+
+
+@pytest.mark.parametrize("mark", [" ♪", " (", " –"])
+def test_no_word_takes_more_than_a_few_marks(mark: str) -> None:
+    told = chunk({10: W, 11: " Yes", **{12 + n: mark for n in range(40)}, 90: W, 91: " No"})
+    assert max(len(text.split()) for text in texts(told)) <= 5
+    assert join(words(told)).split() == ["Yes", *[mark.strip()] * 40, "No"]
+
+
+def test_a_late_opening_mark_at_the_end_is_no_part_of_the_word_long_before() -> None:
+    assert [w.text for w in words(chunk({10: W, 11: " Yes", 80: W, 81: " («"}))] == ["Yes", "(«"]
+    assert texts(chunk({10: W, 11: " Yes", 12: " («"})) == ["Yes («"]
+
+
+def test_a_late_mark_of_the_next_chunk_is_no_part_of_the_word_before() -> None:
+    first: Script = {98: W, 99: " sir"}
+    near: Script = {5: W, 6: " ♪"}
+    far: Script = {50: W, 51: " ♪"}
+    assert texts(chunk(first), chunk(near, at=100)) == ["sir ♪"]
+    assert texts(chunk(first), chunk(far, at=100)) == ["sir", "♪"]
+
+
 def test_chunks_are_parted_by_a_space() -> None:
     told = words(chunk({10: W, 11: "Yes"}), chunk({10: W, 11: "and"}, at=100))
     assert join(told) == "Yes and"

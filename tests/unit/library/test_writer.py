@@ -265,8 +265,51 @@ def test_a_folder_without_permission_is_known_early(
     writer: SubtitleWriter, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)
-    with pytest.raises(WriteError, match=r"film\.en\.srt: cannot be written: you may not write there"):
+    with pytest.raises(WriteError, match=r"film\.en\.srt: cannot be written .*: you may not write there"):
         writer.check(path, overwrite=False)
+
+
+def test_a_name_that_is_too_long_is_known_early(writer: SubtitleWriter, path: Path) -> None:
+    writer.check(path.with_name("x" * 251 + ".srt"), overwrite=False)
+    for name in ("x" * 252 + ".srt", "é" * 126 + ".srt"):
+        with pytest.raises(WriteError, match="rename the video"):
+            writer.check(path.parent / "out" / name, overwrite=False)
+    with pytest.raises(WriteError, match="rename the video"):
+        writer.check(path.parent / ("x" * 300) / "film.en.srt", overwrite=False)
+
+
+def test_a_folder_that_is_a_file_is_known_early(writer: SubtitleWriter, path: Path) -> None:
+    path.write_text("theirs")
+    with pytest.raises(WriteError, match="--output-dir"):
+        writer.check(path / "deep" / "film.en.srt", overwrite=False)
+
+
+def test_a_folder_that_may_not_be_looked_into_is_known_early(
+    writer: SubtitleWriter, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "exists", failing(errno.EACCES))
+    with pytest.raises(WriteError, match=r"film\.en\.srt: .* change the permissions"):
+        writer.check(path, overwrite=False)
+
+
+def test_a_record_that_cannot_be_kept_is_known_early(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(WriteError, match="choose another state folder"):
+        SubtitleWriter(Provenance(tmp_path / "file" / "subgen.db")).check(path, overwrite=False)
+    (tmp_path / "subgen.db").write_bytes(b"no database" * 500)
+    with pytest.raises(WriteError, match="damaged"):
+        SubtitleWriter(Provenance(tmp_path / "subgen.db")).check(path, overwrite=False)
+
+
+def test_the_same_text_by_somebody_else_stays_theirs(
+    writer: SubtitleWriter, provenance: Provenance, path: Path
+) -> None:
+    path.write_text(OLD)
+    assert writer.write(path, OLD, overwrite=True) == path
+    assert not provenance.is_ours(path)
+    with pytest.raises(SubtitleProtected):
+        writer.write(path, NEW, overwrite=True)
+    assert path.read_text() == OLD
 
 
 def test_nothing_is_placed_if_it_cannot_be_recorded(path: Path, tmp_path: Path) -> None:

@@ -81,11 +81,12 @@ def test_a_debug_line_is_no_complaint() -> None:
     assert said.complaints == ""
 
 
-def test_damage_after_the_first_sound_is_counted() -> None:
+def test_damage_is_counted_but_not_where_a_reading_begins_inside_the_file() -> None:
     bad = "[error] Error while decoding stream #0:1: Invalid data found when processing input"
     new = "[aist#0:1/aac @ 0x1] [error] Error submitting packet to decoder: Invalid data found"
-    assert log(bad, second(0)).notes() == ()
-    assert log(bad, second(0), bad).notes() == ("1 damaged packet could not be decoded",)
+    assert log(bad, second(0), start_ms=5000).notes() == ()
+    assert log(bad, second(0), bad, start_ms=5000).notes() == ("1 damaged packet could not be decoded",)
+    assert log(bad, second(0)).notes() == ("1 damaged packet could not be decoded",)
     assert log(second(0), bad, new).notes() == ("2 damaged packets could not be decoded",)
 
 

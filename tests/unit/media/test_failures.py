@@ -25,6 +25,8 @@ OTHERWISE = NoAudio("nothing known")
         ("[mov] Decryption failed", MediaEncrypted),
         ("[error] Decoder (codec ac4) not found for input stream #0:1", NoAudio),
         ("[fatal] Stream specifier ':5' in filtergraph description matches no streams.", NoAudio),
+        ("[null @ 0x1] [error] dimensions not set", NoAudio),
+        ("[null @ 0x1] [error] sample rate not set", NoAudio),
     ],
 )
 def test_what_the_programs_say_becomes_an_error_of_ours(said: str, kind: type[MediaError]) -> None:

@@ -4,21 +4,6 @@ from subgen.media import tags
 
 
 @pytest.mark.parametrize(
-    ("tag", "language"),
-    [
-        ("eng", "en"), ("en-US", "en"), ("EN", "en"), ("ger", "de"), ("deu", "de"), ("fre", "fr"),
-        ("fra", "fr"), ("spa", "es"), ("ita", "it"), ("por", "pt"), ("pt-BR", "pt"), ("dut", "nl"),
-        ("nld", "nl"), ("rus", "ru"), ("chi", "zh"), ("zho", "zh"), ("zh_Hant", "zh"), ("cmn", "zh"),
-        ("jpn", "ja"), ("kor", "ko"), ("hin", "hi"), ("ara", "ar"), ("cze", "cs"), ("per", "fa"),
-        ("iw", "he"), ("yue", "yue"), ("fil", "fil"), ("und", None), ("", None), ("mul", None),
-        ("zxx", None), ("English", None), ("xx", None),
-    ],
-)  # fmt: skip
-def test_languages_are_iso_639_1_where_they_can_be(tag: str, language: str | None) -> None:
-    assert tags.language_of(tag) == language
-
-
-@pytest.mark.parametrize(
     "title",
     ["Director's Commentary", "Cast comments: commentaries", "Audiokommentar", "Commentaire du réalisateur",
      "Comentario del director", "Comentário", "Commento del regista", "Commentaar", "Комментарий", "評論"],

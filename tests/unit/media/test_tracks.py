@@ -33,10 +33,19 @@ def test_the_first_where_nothing_is_marked() -> None:
     assert (choice.track, choice.reason) == (GERMAN, "first track")
 
 
-def test_the_original_goes_before_the_default() -> None:
+def test_the_default_goes_before_the_original_and_that_before_the_first() -> None:
     original = AudioTrack(7, "aac", 2, "ja", is_original=True)
-    choice = choose_track(film(ENGLISH, original))
+    choice = choose_track(film(original, ENGLISH))
+    assert (choice.track, choice.reason) == (ENGLISH, "default track")
+    choice = choose_track(film(GERMAN, original))
     assert (choice.track, choice.reason) == (original, "original track")
+
+
+def test_a_track_without_sound_is_chosen_only_if_there_is_no_other() -> None:
+    empty = AudioTrack(0, "ac3", 0, "de", is_default=True)
+    assert choose_track(film(empty, GERMAN, ENGLISH), languages=["de"]).track is GERMAN
+    assert choose_track(film(empty, ENGLISH)).track is ENGLISH
+    assert choose_track(film(empty)).track is empty
 
 
 @pytest.mark.parametrize("languages", [("de", "en"), ("deu",), ("fr", "de-AT", "en")])

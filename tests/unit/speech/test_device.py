@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import mlx.core as mx
@@ -20,26 +19,29 @@ from subgen.speech.voxtral.encoder import EncoderState, encode
 from tests.checkpoints import SMALL, random_weights, write_checkpoint
 
 
-@pytest.fixture
-def no_blas(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    def refuse(name: str, mode: int = 0) -> None:
-        raise OSError(f"{name}: cannot open shared object file (mode {mode})")
+def refuse(name: str, mode: int = 0) -> None:
+    raise OSError(f"{name}: cannot open shared object file (mode {mode})")
 
-    monkeypatch.setattr(ctypes, "CDLL", refuse)
-    devices.fast_blas.cache_clear()
-    devices.device.cache_clear()
+
+def test_no_library_no_blas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "linux")
-    yield
-    devices.fast_blas.cache_clear()
-    devices.device.cache_clear()
+    monkeypatch.delitem(sys.modules, "mlx.core")
+    monkeypatch.setattr(ctypes, "CDLL", refuse)
+    assert devices.fast_blas.__wrapped__() is None
 
 
-@pytest.mark.usefixtures("no_blas")
-def test_without_a_fast_blas_the_package_to_install_is_named() -> None:
+def test_mlx_that_came_first_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    with pytest.warns(SlowBlasWarning, match="import subgen before mlx"):
+        assert devices.fast_blas.__wrapped__() is None
+
+
+def test_without_a_fast_blas_the_package_to_install_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     if mx.default_device() != mx.Device(mx.cpu):
         pytest.skip("a GPU needs no BLAS")
+    monkeypatch.setattr(devices, "fast_blas", lambda: None)
     with pytest.warns(SlowBlasWarning, match="apt-get install libopenblas0"):
-        found = devices.device()
+        found = devices.device.__wrapped__()
     assert str(found) == "cpu (reference BLAS)"
 
 
@@ -102,3 +104,16 @@ def test_group_size_and_bits_follow_from_the_file(tmp_path: Path) -> None:
 
 def test_memory_that_can_be_taken_is_known() -> None:
     assert np.log2(devices.available_bytes()) > 25
+
+
+def test_the_delay_counts_where_its_layers_are_quantised(tmp_path: Path) -> None:
+    """A quantised layer's weights are packed integers; the delay must not be cast to that type."""
+    write_checkpoint(tmp_path)
+    decoder = checkpoints.load(str(tmp_path)).model.decoder
+    full = [np.array(scale) for scale in delay_scales(decoder, 6)]
+    for layer in decoder.layers:
+        ada = layer.ada_rms_norm_t_cond
+        ada.ada_down, ada.ada_up = (m.to_quantized(group_size=32, bits=8) for m in (ada.ada_down, ada.ada_up))
+    for exact, rough in zip(full, delay_scales(decoder, 6), strict=True):
+        assert np.abs(exact - 1).max() > 0.1
+        assert np.abs(np.array(rough) - exact).max() < 0.05 * np.abs(exact).max()

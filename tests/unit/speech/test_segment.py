@@ -35,6 +35,16 @@ def test_every_sample_in_exactly_one_chunk_of_legal_length(seconds: float, data:
         assert all(len(c.pcm) >= 30 * SAMPLE_RATE for c in chunks)
 
 
+@settings(max_examples=30, deadline=None)
+@given(seconds=st.floats(0, 200), low=st.integers(5, 60), more=st.integers(0, 60))
+def test_no_chunk_is_longer_than_allowed_whatever_the_limits(seconds: float, low: int, more: int) -> None:
+    pcm = NOISE[: int(seconds * SAMPLE_RATE)]
+    chunks = segmented(pcm, [], low, low + more)
+    assert sum(len(c.pcm) for c in chunks) == len(pcm)
+    assert all(len(c.pcm) <= (low + more) * SAMPLE_RATE for c in chunks)
+    assert all(c.first_sample % FRAME_SAMPLES == 0 for c in chunks)
+
+
 @settings(max_examples=15, deadline=None)
 @given(data=st.data())
 def test_chunks_do_not_depend_on_the_pieces(data: st.DataObject) -> None:
