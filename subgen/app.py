@@ -16,10 +16,10 @@ from subgen.errors import EngineError, SubgenError, WriteError
 from subgen.library.naming import subtitle_path
 from subgen.library.provenance import Provenance
 from subgen.library.writer import SubtitleWriter
+from subgen.listening import Listening, Progress, stated_language
 from subgen.media.probe import probe
-from subgen.media.tracks import choose_track
 from subgen.model import Outcome, Transcript, Word
-from subgen.pipeline import Listening, Progress, Request, caption_file, stated_language
+from subgen.pipeline import Request, caption_file, choose, listen
 from subgen.settings import Settings, load_settings, state_folder
 from subgen.speech.engine import Engine
 
@@ -94,11 +94,9 @@ class App:
         """Listen to one file and return its words as they come; nothing is written."""
         request = self.request(track)
         media = probe(path)
-        choice = choose_track(
-            media, languages=request.audio_languages, track=track, allow_special=request.special_tracks
-        )
+        choice = choose(media, request)
         language = request.language or stated_language(choice.track)
-        return Transcription(Listening(media, choice, self.engine(), request), language)
+        return Transcription(listen(media, choice, self.engine(), request), language)
 
     def caption(
         self,

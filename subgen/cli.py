@@ -15,8 +15,8 @@ from subgen import __version__
 from subgen.errors import SubgenError, UsageError
 
 if TYPE_CHECKING:
+    from subgen.listening import Progress
     from subgen.model import Outcome
-    from subgen.pipeline import Progress
 
 PLAIN_EVERY_S = 30.0
 

@@ -12,8 +12,8 @@ import srt
 
 from subgen.app import App, find_media
 from subgen.errors import CheckpointMissing, FramesLost
+from subgen.listening import Progress
 from subgen.model import Chunk, ChunkFrames, Failed, Outcome, Skipped, Written
-from subgen.pipeline import Progress
 from subgen.settings import Settings, load_settings
 from subgen.speech.engine import Engine
 from subgen.speech.scripted import ScriptedEngine

@@ -10,8 +10,8 @@ import pytest
 from subgen import cli
 from subgen.cli import Display
 from subgen.errors import MediaMissing
+from subgen.listening import Progress
 from subgen.model import Failed, MediaFile, Skipped, Written
-from subgen.pipeline import Progress
 
 FILM = MediaFile(Path("film.mkv"), 1, 1, 600_000, "matroska", ())
 
