@@ -204,18 +204,17 @@ class Display:
         if self._bar is None:
             from tqdm import tqdm
 
-            layout = "{desc}: {percentage:3.0f}%|{bar}| {postfix}"
-            self._bar = tqdm(
-                total=progress.duration_ms, desc=self._name, bar_format=layout, file=self._stream, leave=False
-            )
+            self._bar = tqdm(total=progress.duration_ms, desc=self._name, file=self._stream, leave=False)
         self._bar.n = min(progress.heard_ms, progress.duration_ms)
-        self._bar.set_postfix_str(self._line(progress))
+        self._bar.bar_format = "{desc}: {percentage:3.0f}%|{bar}| " + self._line(progress)
+        self._bar.refresh()
 
     def _line(self, progress: Progress) -> str:
-        took = max(self._clock() - self._began, 1e-3)
-        speed = progress.heard_ms / 1000 / took
-        left = max(progress.duration_ms - progress.heard_ms, 0) / 1000 / max(speed, 1e-6)
         position, whole = _clock(progress.heard_ms / 1000), _clock(progress.duration_ms / 1000)
+        if not progress.heard_ms:
+            return f"{position} of {whole}"
+        speed = progress.heard_ms / 1000 / max(self._clock() - self._began, 1e-3)
+        left = max(progress.duration_ms - progress.heard_ms, 0) / 1000 / speed
         return f"{position} of {whole}, {speed:.1f} x real time, {_clock(left)} left"
 
 

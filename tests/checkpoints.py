@@ -83,14 +83,16 @@ def random_weights(shape: Shape, seed: int) -> dict[str, Any]:
     return weights
 
 
-def write_checkpoint(folder: Path, shape: Shape = SMALL, *, seed: int = 0, bits: int | None = None) -> Path:
-    """A folder to load; with `bits`, its linear layers quantised in groups of 32 (embeddings not)."""
+def write_checkpoint(
+    folder: Path, shape: Shape = SMALL, *, seed: int = 0, bits: int | None = None, embeddings: bool = False
+) -> Path:
+    """A folder to load; with `bits`, its linear layers quantised in groups of 32, and `embeddings` too."""
     folder.mkdir(parents=True, exist_ok=True)
     config = shape.config()
     weights = random_weights(shape, seed)
     if bits is not None:
         config["quantization"] = {"group_size": 32, "bits": bits}
-        for name in [n for n in weights if _is_linear(n)]:
+        for name in [n for n in weights if _is_linear(n) or (embeddings and "tok_embeddings" in n)]:
             packed, scales, biases = mx.quantize(weights.pop(name), group_size=32, bits=bits)
             stem = name.removesuffix(".weight")
             weights |= {f"{stem}.weight": packed, f"{stem}.scales": scales, f"{stem}.biases": biases}

@@ -16,11 +16,11 @@ from subgen.speech.voxtral.engine import VoxtralEngine
 from tests.checkpoints import MEDIUM, SMALL, Shape, varied_sound, write_checkpoint
 
 CASES = {
-    "small": (SMALL, None),
-    "small, 4 bits": (SMALL, 4),
-    "small, 8 bits": (SMALL, 8),
-    "medium": (MEDIUM, None),
-    "medium, 4 bits": (MEDIUM, 4),
+    "small": (SMALL, None, False),
+    "small, 4 bits": (SMALL, 4, False),
+    "small, 8 bits, embeddings too": (SMALL, 8, True),
+    "medium": (MEDIUM, None, False),
+    "medium, 4 bits": (MEDIUM, 4, False),
 }
 
 
@@ -28,8 +28,9 @@ CASES = {
 def checkpoint(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Checkpoint]:
-    shape, bits = CASES[request.param]
-    yield load(str(write_checkpoint(tmp_path_factory.mktemp("weights"), shape, bits=bits)))
+    shape, bits, embeddings = CASES[request.param]
+    folder = tmp_path_factory.mktemp("weights")
+    yield load(str(write_checkpoint(folder, shape, bits=bits, embeddings=embeddings)))
 
 
 def ours(checkpoint: Checkpoint, pcm: Pcm, delay_ms: int) -> list[int]:
