@@ -10,6 +10,8 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
+from subgen.media.audio import AudioReader
+from subgen.media.probe import probe
 from subgen.model import Chunk, Pcm
 from subgen.speech.voxtral.checkpoint import Checkpoint, load
 from subgen.speech.voxtral.engine import VoxtralEngine
@@ -89,3 +91,14 @@ def test_a_decoder_of_another_width_loads(tmp_path: Path) -> None:
     checkpoint = load(str(write_checkpoint(tmp_path, shape)))
     assert checkpoint.model.encoder.audio_language_projection_2.weight.shape == (96, 96)
     assert len(ours(checkpoint, varied_sound(1.0), 480)) == 13 + 11
+
+
+@pytest.mark.parametrize("delay_ms", [480, 2400])
+def test_the_sample_checkpoint_says_the_same_in_mlx_audio(delay_ms: int) -> None:
+    root = Path(__file__).parents[3]
+    checkpoint = load(str(root / "samples/tiny"))
+    media = probe(root / "samples/demo.mkv")
+    pcm = np.concatenate(list(AudioReader(media, media.audio[0], start_ms=50_000, duration_ms=20_000)))
+    mine = ours(checkpoint, pcm, delay_ms)
+    assert mine == theirs(checkpoint, pcm, delay_ms)
+    assert mine.count(checkpoint.tokens.word) > 20
