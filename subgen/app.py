@@ -164,15 +164,18 @@ def transcribe(
     return App(chosen).transcribe(Path(path), track=track)
 
 
-def find_media(path: Path, extensions: frozenset[str]) -> Iterator[tuple[Path, Path | None]]:
+def find_media(
+    path: Path, extensions: frozenset[str], unreadable: Callable[[OSError], None]
+) -> Iterator[tuple[Path, Path | None]]:
     """(file, folder it was found under): `path` itself, or what is in it, in the order of names.
 
     Hidden files and folders are passed over; a file that was named is taken whatever it is called.
+    Folders that cannot be read are told to `unreadable`: no film is missed in silence.
     """
     if not os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for names that cannot be
         yield path, None
         return
-    for folder, names, files in os.walk(path):
+    for folder, names, files in os.walk(path, onerror=unreadable):
         names[:] = sorted(n for n in names if not n.startswith("."))
         for name in sorted(files):
             if Path(name).suffix.lower() in extensions and not name.startswith("."):

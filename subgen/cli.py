@@ -101,16 +101,11 @@ def _overrides(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _transcribe(options: argparse.Namespace) -> int:
-    from subgen.app import App, find_media
+    from subgen.app import App
     from subgen.settings import load_settings
 
     app = App(load_settings(options.config, os.environ, _overrides(options)))
-    found: dict[Path, Path | None] = {}  # each file once
-    for path in options.paths:
-        media = dict(find_media(path, frozenset(app.settings.media_extensions)))
-        if not media:
-            print(f"subgen: {path}: no media in this folder", file=sys.stderr)
-        found |= media
+    found, all_read = _find(options.paths, frozenset(app.settings.media_extensions))
     outcomes = []
     for path, root in found.items():
         with Display(path, quiet=options.quiet) as display:
@@ -119,7 +114,27 @@ def _transcribe(options: argparse.Namespace) -> int:
         _report(outcome, quiet=options.quiet)
     if len(outcomes) > 1 and not options.quiet:
         print(_summary(outcomes), file=sys.stderr)
-    return 1 if any(_failed(outcome) for outcome in outcomes) else 0
+    return 0 if all_read and not any(_failed(outcome) for outcome in outcomes) else 1
+
+
+def _find(paths: Sequence[Path], extensions: frozenset[str]) -> tuple[dict[Path, Path | None], bool]:
+    """Each file once, with the folder it was found under; and whether every folder could be read."""
+    from subgen.app import find_media
+
+    found: dict[Path, Path | None] = {}
+    unreadable: list[OSError] = []
+    for path in paths:
+        before = len(unreadable)
+        media = dict(find_media(path, extensions, unreadable.append))
+        if not media and len(unreadable) == before:
+            print(f"subgen: {path}: no media in this folder", file=sys.stderr)
+        found |= media
+    for error in unreadable:
+        print(
+            f"subgen: {error.filename}: cannot be read ({error.strerror}): check its permissions",
+            file=sys.stderr,
+        )
+    return found, not unreadable
 
 
 def _doctor(options: argparse.Namespace) -> int:
@@ -196,7 +211,7 @@ class Display:
             return
         if self._stream.isatty():
             self._show_bar(progress)
-        elif self._clock() - self._shown >= PLAIN_EVERY_S:
+        elif not progress.heard_ms or self._clock() - self._shown >= PLAIN_EVERY_S:
             self._shown = self._clock()
             print(f"{self._name}: {self._line(progress)}", file=self._stream, flush=True)
 
@@ -204,7 +219,10 @@ class Display:
         if self._bar is None:
             from tqdm import tqdm
 
-            self._bar = tqdm(total=progress.duration_ms, desc=self._name, file=self._stream, leave=False)
+            form = "{desc}: {percentage:3.0f}%|{bar}|"
+            self._bar = tqdm(
+                total=progress.duration_ms, desc=self._name, bar_format=form, file=self._stream, leave=False
+            )
         self._bar.n = min(progress.heard_ms, progress.duration_ms)
         self._bar.bar_format = "{desc}: {percentage:3.0f}%|{bar}| " + self._line(progress)
         self._bar.refresh()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from subgen.errors import CheckpointInvalid
+from subgen.errors import CheckpointInvalid, CheckpointMissing
 from subgen.settings import Settings, state_folder
 
 ENOUGH_FOR_CHECKPOINT_BYTES = 4_000_000_000
@@ -70,7 +70,11 @@ def _checkpoint(settings: Settings) -> Iterator[Check]:
     from subgen.speech.voxtral.checkpoint import cached, download_folder, read_config
     from subgen.speech.voxtral.tokens import Tokens
 
-    folder = cached(settings.model, settings.revision)
+    try:
+        folder = cached(settings.model, settings.revision)
+    except CheckpointMissing as error:
+        yield Check("checkpoint", False, error.message, error.way_out)
+        return
     if folder is None:
         way_out = "the first run downloads it (the default one has 3.1 GB)"
         yield Check("checkpoint", None, f"{settings.model} is not on this machine", way_out)

@@ -72,7 +72,7 @@ class _Targets:
                 self.shelf.check(path, overwrite=self.request.overwrite)
                 self.paths[name] = path
             except SubtitleProtected as error:
-                self.kept.append(str(error))
+                self.kept.append(f"not written, {error}")
         return bool(self.paths)
 
 

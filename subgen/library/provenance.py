@@ -1,4 +1,4 @@
-"""Which subtitles are ours: a database of what was written where, by path and content hash.
+"""Which subtitles are ours: a database of the content hashes of what was written where.
 
 A subtitle that somebody edited has another hash, and is theirs from then on.
 """
@@ -63,18 +63,19 @@ class Provenance:
             )
 
     def is_ours(self, path: Path) -> bool:
-        """Whether the file's present bytes are what subgen last put there. Raises WriteError.
+        """Whether the file's present bytes are what subgen last wrote, here or elsewhere. Raises WriteError.
 
-        A file that is not there or cannot be read is not ours.
+        Elsewhere, because films are moved and renamed with their subtitles. A file that is not there or
+        cannot be read is not ours.
         """
         digest = _digest_of(path)
         if digest is None:
             return False
         with self._connected() as connection:
             row = connection.execute(
-                "SELECT sha256, intended FROM subtitles WHERE path = ?", (_key(path),)
+                "SELECT 1 FROM subtitles WHERE sha256 = ? OR intended = ? LIMIT 1", (digest, digest)
             ).fetchone()
-        return row is not None and digest in row
+        return row is not None
 
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:

@@ -126,7 +126,7 @@ Languages = Annotated[
 Folder = Annotated[Annotated[Path, AfterValidator(_expanded)] | None, Allowed("a folder")]
 YesNo = Annotated[bool, Allowed("true or false")]
 Seconds = Annotated[Whole, Field(ge=5, le=600), Allowed("a whole number of seconds from 5 to 600")]
-Chunks = Annotated["ChunkSeconds", Allowed("min and max in seconds, min not above max")]
+Chunks = Annotated["ChunkSeconds", Allowed("min and max, whole seconds from 5 to 600, and min not above max")]
 Lanes = Annotated[Whole | None, Field(ge=1, le=256), Allowed("a whole number from 1 to 256")]
 Suffixes = Annotated[
     tuple[Suffix, ...],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -160,19 +161,38 @@ def test_no_checkpoint_is_a_failure_of_the_file(film: Path, tmp_path: Path) -> N
     assert isinstance(outcome, Failed)
 
 
+def found_in(path: Path) -> tuple[list[str], list[OSError]]:
+    unreadable: list[OSError] = []
+    found = [p.as_posix() for p, _ in find_media(path, frozenset({".mkv", ".mp4"}), unreadable.append)]
+    return found, unreadable
+
+
 def test_folders_are_searched_in_order_and_hidden_ones_are_not(tmp_path: Path) -> None:
     for name in ("b.mkv", "a/c.MP4", ".hidden/d.mkv", "a/._c.mp4", "a/text.txt"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.touch()
-    found = [
-        path.relative_to(tmp_path).as_posix() for path, _ in find_media(tmp_path, frozenset({".mkv", ".mp4"}))
-    ]
-    assert found == ["b.mkv", "a/c.MP4"]
+    assert found_in(tmp_path) == ([f"{tmp_path}/b.mkv", f"{tmp_path}/a/c.MP4"], [])
 
 
 def test_a_named_file_is_taken_whatever_it_is_called(tmp_path: Path) -> None:
-    assert list(find_media(tmp_path / "x.bin", frozenset({".mkv"}))) == [(tmp_path / "x.bin", None)]
+    assert found_in(tmp_path / "x.bin") == ([f"{tmp_path}/x.bin"], [])
+
+
+def test_a_folder_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "locked").mkdir()
+    (tmp_path / "film.mkv").touch()
+    scandir = os.scandir
+
+    def refuse(path: str) -> object:
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    found, unreadable = found_in(tmp_path)
+    assert found == [f"{tmp_path}/film.mkv"]
+    assert [error.filename for error in unreadable] == [f"{tmp_path}/locked"]
 
 
 def test_the_tree_is_mirrored_below_the_output_folder(tmp_path: Path, film: Path) -> None:

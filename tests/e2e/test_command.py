@@ -111,7 +111,12 @@ def test_what_is_wrong_is_said_in_one_line(
 
 def test_interrupt_leaves_nothing_half_written(home: dict[str, str], tmp_path: Path) -> None:
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "subgen", "transcribe", str(DEMO), "--output-dir", str(out)]
+    # A test run in the background has its interrupts switched off: switch them on again.
+    code = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        " from subgen.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", code, "transcribe", str(DEMO), "--output-dir", str(out)]
     process = subprocess.Popen(command, env=home, stderr=subprocess.PIPE, cwd=ROOT)
     deadline = time.monotonic() + 60
     while not _has_child(process.pid) and time.monotonic() < deadline:  # ffmpeg runs: in the middle of it

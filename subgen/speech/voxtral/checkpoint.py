@@ -71,17 +71,24 @@ def locate(model: str, revision: str | None = None) -> Path:
     folder = Path(model).expanduser()
     if folder.is_dir():
         return folder
-    if model.count("/") != 1 or model.startswith((".", "/", "~")):
-        raise CheckpointMissing(
-            f"{model}: no such folder", "give a folder or a hub id such as " + DEFAULT_MODEL
-        )
+    _check_hub_id(model)
     return _download(model, revision or (DEFAULT_REVISION if model == DEFAULT_MODEL else None))
 
 
+def _check_hub_id(model: str) -> None:
+    if model.count("/") != 1 or model.startswith((".", "/", "~")):
+        way_out = "give a folder or a hub id such as " + DEFAULT_MODEL
+        raise CheckpointMissing(f"{model}: no such folder", way_out)
+
+
 def cached(model: str, revision: str | None = None) -> Path | None:
-    """The folder of `model` if it is on this machine, without asking the network."""
+    """The folder of `model` if it is on this machine, without asking the network.
+
+    Raises `CheckpointMissing` for what is neither a folder nor can be a hub id.
+    """
     if Path(model).expanduser().is_dir():
         return Path(model).expanduser()
+    _check_hub_id(model)
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
@@ -103,7 +110,9 @@ def download_folder() -> Path:
 def _download(model: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.utils import logging as hub_logging
 
+    hub_logging.set_verbosity_error()  # its retries are no news: one line says how it ended
     by_hand = "put config.json, model.safetensors and tekken.json into a folder and use --model FOLDER"
     try:
         return Path(snapshot_download(model, revision=revision, allow_patterns=FILES))
@@ -111,7 +120,7 @@ def _download(model: str, revision: str | None) -> Path:
         raise CheckpointMissing(f"{model}: neither a folder nor a hub id", by_hand) from error
     except LocalEntryNotFoundError as error:
         raise CheckpointMissing(
-            f"{model}: not on this machine, and the hub cannot be reached", by_hand
+            f"{model}: no such folder, not downloaded yet, and the hub cannot be reached", by_hand
         ) from error
     except Exception as error:  # a request's edge: its HTTP library is another from version to version
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -40,9 +40,11 @@ def test_only_the_last_record_counts(provenance: Provenance, tmp_path: Path) -> 
     assert provenance.is_ours(path)
 
 
-def test_a_record_is_of_one_path(provenance: Provenance, tmp_path: Path) -> None:
+def test_what_was_moved_is_still_ours(provenance: Provenance, tmp_path: Path) -> None:
     provenance.record(tmp_path / "a.srt", b"one")
     (tmp_path / "b.srt").write_bytes(b"one")
+    assert provenance.is_ours(tmp_path / "b.srt")
+    (tmp_path / "b.srt").write_bytes(b"one, edited")
     assert not provenance.is_ours(tmp_path / "b.srt")
 
 
