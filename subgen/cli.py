@@ -195,7 +195,8 @@ class Display:
         self._quiet = quiet
         self._stream = stream or sys.stderr
         self._clock = clock
-        self._began = self._shown = clock()
+        self._began = clock()
+        self._shown: float | None = None
         self._bar: Any = None
 
     def __enter__(self) -> Display:
@@ -211,7 +212,7 @@ class Display:
             return
         if self._stream.isatty():
             self._show_bar(progress)
-        elif not progress.heard_ms or self._clock() - self._shown >= PLAIN_EVERY_S:
+        elif self._shown is None or self._clock() - self._shown >= PLAIN_EVERY_S:
             self._shown = self._clock()
             print(f"{self._name}: {self._line(progress)}", file=self._stream, flush=True)
 

@@ -40,12 +40,16 @@ def test_a_bar_on_a_terminal_with_position_speed_and_time_left() -> None:
 
 
 def test_plain_lines_elsewhere_and_not_too_many() -> None:
-    now = iter([0.0, 1.0, 40.0, 40.0, 40.0, 41.0])
+    now = [0.0]
     stream = io.StringIO()
-    with Display(Path("film.mkv"), quiet=False, stream=stream, clock=lambda: next(now)) as display:
-        for position in (10_000, 80_000, 90_000):
-            display.show(progress(position))
-    assert stream.getvalue() == "film.mkv: 1:20 of 10:00, 2.0 x real time, 4:20 left\n"
+    with Display(Path("film.mkv"), quiet=False, stream=stream, clock=lambda: now[0]) as display:
+        for second, heard_ms in ((0, 0), (1, 0), (2, 10_000), (40, 80_000), (41, 90_000)):
+            now[0] = second
+            display.show(progress(heard_ms))
+    assert stream.getvalue().splitlines() == [
+        "film.mkv: 0:00 of 10:00",
+        "film.mkv: 1:20 of 10:00, 2.0 x real time, 4:20 left",
+    ]
 
 
 def test_quiet_says_nothing() -> None:

@@ -246,7 +246,7 @@ WRONG = {
     "overwrite: maybe": "overwrite cannot be 'maybe': allowed: true or false",
     "chunk_seconds: 30": "chunk_seconds cannot be 30: allowed: min and max",
     "chunk_seconds: {min: 1}": "chunk_seconds.min cannot be 1: allowed: a whole number of seconds from 5",
-    "chunk_seconds: {min: 90}": "chunk_seconds cannot be {'min': 90}: allowed: min and max, whole seconds from 5 to 600",
+    "chunk_seconds: {min: 90}": "chunk_seconds cannot be {'min': 90}: allowed: min and max, whole seconds",
     "lanes: 0": "lanes cannot be 0: allowed: a whole number from 1 to 256",
     "lanes: 2.5": "lanes cannot be '2.5': allowed",
     "media_extensions: [a/b]": "media_extensions cannot be 'a/b': allowed: file name extensions",
