@@ -88,6 +88,19 @@ def _next(queue: Any, worker: multiprocessing.Process) -> Batch:
                 sys.exit("the process that composes clips has died; see above, and run again to go on")
 
 
+def _save(
+    state: Path, step: int, model: Voxtral, average: Voxtral, optims: list[torch.optim.Optimizer]
+) -> None:
+    kept = {
+        "step": step,
+        "model": model.state_dict(),
+        "average": average.state_dict(),
+        "optims": [optim.state_dict() for optim in optims],
+    }
+    torch.save(kept, state.with_suffix(".part"))
+    state.with_suffix(".part").replace(state)
+
+
 def train(folder: Path, steps: int) -> None:
     (folder / "tekken.json").write_text(json.dumps(tekken()), "utf-8")
     torch.manual_seed(0)
@@ -132,14 +145,7 @@ def train(folder: Path, steps: int) -> None:
             )
             seen, shown = time.monotonic(), [0.0, 0.0]
         if time.monotonic() - saved_at > 240 or step + 1 == steps:
-            kept_state = {
-                "step": step + 1,
-                "model": model.state_dict(),
-                "average": average.state_dict(),
-                "optims": [o.state_dict() for o in optims],
-            }
-            torch.save(kept_state, state.with_suffix(".part"))
-            state.with_suffix(".part").replace(state)
+            _save(state, step + 1, model, average, optims)
             saved_at = time.monotonic()
     worker.join()
 
