@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from subgen.model import Outcome
 
 PLAIN_EVERY_S = 30.0
+BAR = "{desc}: {percentage:3.0f}%|{bar}| "
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -220,12 +221,11 @@ class Display:
         if self._bar is None:
             from tqdm import tqdm
 
-            form = "{desc}: {percentage:3.0f}%|{bar}|"
             self._bar = tqdm(
-                total=progress.duration_ms, desc=self._name, bar_format=form, file=self._stream, leave=False
+                total=progress.duration_ms, desc=self._name, bar_format=BAR, file=self._stream, leave=False
             )
         self._bar.n = min(progress.heard_ms, progress.duration_ms)
-        self._bar.bar_format = "{desc}: {percentage:3.0f}%|{bar}| " + self._line(progress)
+        self._bar.bar_format = BAR + self._line(progress)
         self._bar.refresh()
 
     def _line(self, progress: Progress) -> str:

@@ -67,7 +67,7 @@ def _device() -> Iterator[Check]:
 
 
 def _checkpoint(settings: Settings) -> Iterator[Check]:
-    from subgen.speech.voxtral.checkpoint import cached, download_folder, read_config
+    from subgen.speech.voxtral.checkpoint import cached, download_folder, read_config, weight_files
     from subgen.speech.voxtral.tokens import Tokens
 
     try:
@@ -83,8 +83,7 @@ def _checkpoint(settings: Settings) -> Iterator[Check]:
     try:
         read_config(folder)
         Tokens.load(folder)
-        if not any(folder.glob("*.safetensors")):
-            raise CheckpointInvalid(f"{folder}: no .safetensors file", "download it again")
+        weight_files(folder)
         yield Check("checkpoint", True, str(folder))
     except CheckpointInvalid as error:
         yield Check("checkpoint", False, error.message, error.way_out)

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from subgen.captions.languages import detect
 from subgen.captions.layout import layout
-from subgen.captions.timing import Levels, levels_db
 from subgen.captions.words import WordStream, join
 from subgen.errors import FramesLost
+from subgen.levels import Levels, levels_db
 from subgen.media.audio import AudioReader, AudioReport
 from subgen.media.level import Leveller
 from subgen.model import (

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from subgen.captions.timing import levels_db
 from subgen.captions.words import WordStream
+from subgen.levels import levels_db
 from subgen.model import LEGAL_DELAYS_MS, SAMPLES_PER_MS, Chunk, ChunkFrames, Word
 from subgen.speech.voxtral.checkpoint import load
 from subgen.speech.voxtral.engine import VoxtralEngine

@@ -13,11 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from subgen.captions.cjk import is_cjk
-from subgen.model import SAMPLES_PER_MS, Pcm
-
-STEP_MS = 10
-_STEP_SAMPLES = STEP_MS * SAMPLES_PER_MS
-FLOOR_DB = -100.0
+from subgen.levels import STEP_MS, Levels
 
 _QUIET_STEPS = 12  # 120 ms: the closure before a p, t or k is quiet for less
 _SPILL_STEPS = 8  # how far beyond the announced end the word may sound: the frame it ended in
@@ -27,21 +23,6 @@ _CONTRAST_DB = 6.0  # less between speech and background tells nothing; steady n
 _SLOW = 1.3  # times the usual duration that a word may take
 _DEPTH_DB = 50.0  # digital silence is no measure of where a voice begins
 _QUIET_SHARE = 0.35  # quiet is what lies in the lower third between background and voice, in dB
-
-Levels = NDArray[np.float32]
-"""dBFS RMS of each 10 ms, shape [ceil(samples / 160)]."""
-
-
-def levels_db(pcm: Pcm) -> Levels:
-    """Loudness of `pcm` [samples] every 10 ms in dBFS (a full-scale square is 0), never under -100."""
-    starts = np.arange(0, len(pcm), _STEP_SAMPLES)
-    if not len(starts):
-        return np.zeros(0, np.float32)
-    squares = np.square(pcm, dtype=np.float64)
-    counts = np.diff(np.append(starts, len(pcm)))
-    power = np.add.reduceat(squares, starts) / counts
-    decibels: Levels = (10 * np.log10(np.maximum(power, 10 ** (FLOOR_DB / 10)))).astype(np.float32)
-    return decibels
 
 
 def letters(text: str) -> int:

@@ -22,6 +22,7 @@ from itertools import groupby
 from subgen.captions import timing
 from subgen.captions.cjk import is_cjk
 from subgen.captions.pieces import LATE_MS, Piece, has_letters, is_opening, read_pieces
+from subgen.levels import STEP_MS, Levels
 from subgen.model import FRAME_MS, SAMPLES_PER_MS, ChunkFrames, Timing, Word
 
 
@@ -38,7 +39,7 @@ class WordStream:
         self._end_ms = 0  # of the last word, on the file's clock
         self._held: list[Word] = []  # none or one
 
-    def feed(self, chunk: ChunkFrames, levels_db: timing.Levels) -> list[Word]:
+    def feed(self, chunk: ChunkFrames, levels_db: Levels) -> list[Word]:
         """Take a chunk's frames and the loudness of its audio [10 ms steps, dBFS]; return words."""
         pieces = self._joined_to_held(read_pieces(chunk.frames), chunk)
         words = [*self._held, *self._timed(pieces, chunk, levels_db)]
@@ -72,12 +73,12 @@ class WordStream:
         at = chunk.first_sample // SAMPLES_PER_MS + (mark.index + 1) * FRAME_MS
         return not mark.space_before or at - self._held[0].end_ms <= LATE_MS
 
-    def _timed(self, pieces: list[Piece], chunk: ChunkFrames, levels: timing.Levels) -> list[Word]:
+    def _timed(self, pieces: list[Piece], chunk: ChunkFrames, levels: Levels) -> list[Word]:
         """Words for pieces; within, times in ms count from the chunk's first sample."""
         offset = chunk.first_sample // SAMPLES_PER_MS
         limit = chunk.chunk_frames * FRAME_MS
         if len(levels):  # the last frame of a file may be filled in part only
-            limit = min(limit, len(levels) * timing.STEP_MS)
+            limit = min(limit, len(levels) * STEP_MS)
         phrases = [(end, list(group)) for end, group in groupby(pieces, lambda p: self._end_of(p, limit))]
         floor = max(0, self._end_ms - offset)
         ends = timing.spread([end for end, _ in phrases], [len(p) for _, p in phrases], floor, limit)
@@ -94,9 +95,7 @@ class WordStream:
         return max(0, min((piece.index + 1) * FRAME_MS + self._bias_ms, limit))
 
 
-def _phrase_words(
-    phrase: Sequence[Piece], levels: timing.Levels, floor: int, end: int, how: Timing
-) -> list[Word]:
+def _phrase_words(phrase: Sequence[Piece], levels: Levels, floor: int, end: int, how: Timing) -> list[Word]:
     """The words of one group, between the onset of its sound and its end."""
     sizes = [max(1, timing.letters(piece.text)) for piece in phrase]
     start = min(timing.start_of(levels, floor, end, sum(sizes)), end - len(phrase))

@@ -9,13 +9,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from subgen.levels import STEP_SAMPLES, Levels, levels_db
 from subgen.model import FRAME_SAMPLES, SAMPLE_RATE, Chunk, Pcm
 
 NEAR = 2
 """Half width in 10 ms hops of the stretch around a cut that must be quiet."""
 WIDE = 20
 """Half width of the stretch that had better be quiet: a pause is a better place than a gap."""
-HOP = SAMPLE_RATE // 100
 
 
 class Segmenter:
@@ -75,11 +75,11 @@ def quietest_cut(pcm: Pcm, earliest: int, latest: int) -> int:
     The cost of a place is the mean level in dB close by plus half of that around it; of equal
     places (digital silence) the middle one of the first run wins.
     """
-    levels = _levels_db(pcm)
+    levels = levels_db(pcm)
     cost = _mean(levels, NEAR) + 0.5 * _mean(levels, WIDE)
     first = -(-earliest // FRAME_SAMPLES)
     places = np.arange(first, max(first, latest // FRAME_SAMPLES) + 1) * FRAME_SAMPLES
-    costs = cost[np.minimum(places // HOP, len(cost) - 1)]
+    costs = cost[np.minimum(places // STEP_SAMPLES, len(cost) - 1)]
     best = int(np.argmin(costs))
     run = best
     while run + 1 < len(costs) and costs[run + 1] <= costs[best]:
@@ -87,16 +87,9 @@ def quietest_cut(pcm: Pcm, earliest: int, latest: int) -> int:
     return int(places[(best + run) // 2])
 
 
-def _levels_db(pcm: Pcm) -> NDArray[np.float64]:
-    """RMS per 10 ms in dB, at least -100."""
-    hops = np.resize(np.pad(pcm, (0, -len(pcm) % HOP)), (-(-len(pcm) // HOP), HOP))
-    power = np.mean(np.square(hops, dtype=np.float64), axis=1)
-    return np.asarray(10 * np.log10(np.maximum(power, 1e-10)))
-
-
-def _mean(levels: NDArray[np.float64], half: int) -> NDArray[np.float64]:
+def _mean(levels: Levels, half: int) -> NDArray[np.float64]:
     """The mean over `2 half` hops around the start of each hop."""
-    sums = np.concatenate([[0.0], np.cumsum(levels)])
+    sums = np.concatenate([[0.0], np.cumsum(levels, dtype=np.float64)])
     at = np.arange(len(levels))
     first, last = np.maximum(at - half, 0), np.minimum(at + half, len(levels))
     return np.asarray(np.round((sums[last] - sums[first]) / (last - first), 6))

@@ -20,8 +20,8 @@ from subgen.captions.formats import FORMATS
 from subgen.captions.formats.transcript import parse
 from subgen.captions.languages import detect
 from subgen.captions.layout import layout
-from subgen.captions.timing import Levels
 from subgen.captions.words import WordStream, join
+from subgen.levels import Levels
 from subgen.model import FRAME_MS, FRAME_SAMPLES, ChunkFrames, EngineInfo, Frame, TokenKind, Transcript
 
 HERE = Path(__file__).parent

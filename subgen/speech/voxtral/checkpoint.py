@@ -72,7 +72,11 @@ def locate(model: str, revision: str | None = None) -> Path:
     if folder.is_dir():
         return folder
     _check_hub_id(model)
-    return _download(model, revision or (DEFAULT_REVISION if model == DEFAULT_MODEL else None))
+    return _download(model, _pinned(model, revision))
+
+
+def _pinned(model: str, revision: str | None) -> str | None:
+    return revision or (DEFAULT_REVISION if model == DEFAULT_MODEL else None)
 
 
 def _check_hub_id(model: str) -> None:
@@ -92,9 +96,8 @@ def cached(model: str, revision: str | None = None) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
-    wanted = revision or (DEFAULT_REVISION if model == DEFAULT_MODEL else None)
     try:
-        found = try_to_load_from_cache(model, "config.json", revision=wanted)
+        found = try_to_load_from_cache(model, "config.json", revision=_pinned(model, revision))
     except HFValidationError:
         return None
     return Path(found).parent if isinstance(found, str) else None
@@ -143,12 +146,17 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _weights(folder: Path) -> dict[str, mx.array]:
+def weight_files(folder: Path) -> list[Path]:
+    """The files that hold the weights; raise `CheckpointInvalid` where there are none."""
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise CheckpointInvalid(f"{folder}: no .safetensors file", "download the checkpoint again")
+    return files
+
+
+def _weights(folder: Path) -> dict[str, mx.array]:
     weights: dict[str, mx.array] = {}
-    for file in files:
+    for file in weight_files(folder):
         try:
             weights |= cast("dict[str, mx.array]", mx.load(str(file)))
         except (RuntimeError, ValueError) as error:

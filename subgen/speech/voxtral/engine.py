@@ -70,10 +70,10 @@ class VoxtralEngine:
         lengths = np.array([chunk.frames for chunk in group])
         step = LockStep(self._checkpoint, self._geometry, len(group))
         made: list[NDArray[np.int64]] = []
-        done = 0
+        steps = done = 0
         for blocks in itertools.zip_longest(*(self._blocks(c.pcm) for c in group), fillvalue=silent):
             made.append(step.advance(np.stack(blocks)))
-            steps = sum(tokens.shape[1] for tokens in made)
+            steps += made[-1].shape[1]
             now = int(np.minimum(lengths, steps).sum())
             heard(now - done)
             done = now

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from subgen.captions.timing import letters, levels_db, share, spread, start_of
+from subgen.captions.timing import letters, share, spread, start_of
+from subgen.levels import levels_db
 from subgen.model import SAMPLES_PER_MS
 
 

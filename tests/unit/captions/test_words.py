@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from subgen.captions.timing import Levels
 from subgen.captions.words import WordStream, join
+from subgen.levels import Levels
 from subgen.model import FRAME_MS, FRAME_SAMPLES, ChunkFrames, Frame, Timing, TokenKind, Word
 
 W = None  # a frame of the kind `word`
