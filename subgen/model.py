@@ -7,7 +7,7 @@ file lies at i / 16 ms on its presentation clock, the one that players show.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from pathlib import Path
 
 import numpy as np
@@ -88,15 +88,53 @@ class TrackChoice:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A stretch of a file's audio; `first_sample` is a multiple of FRAME_SAMPLES."""
+    """A stretch of a file's audio to decode; `first_sample` is a multiple of FRAME_SAMPLES.
+
+    Its first `lead_frames` frames belong to the chunk before it and are heard again as a run-up.
+    """
 
     first_sample: int
     pcm: Pcm
+    lead_frames: int = 0
 
     @property
     def frames(self) -> int:
-        """80 ms frames of real audio in it; the last may be partly filled."""
+        """80 ms frames of real audio in it, run-up included; the last may be partly filled."""
         return -(-len(self.pcm) // FRAME_SAMPLES)
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """A stretch of a file's audio without speech, which is not decoded; in samples."""
+
+    first_sample: int
+    samples: int
+
+    @property
+    def frames(self) -> int:
+        """80 ms frames; the last of a file may be partly filled."""
+        return -(-self.samples // FRAME_SAMPLES)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From `start_ms` up to, and not including, `end_ms` on the file's clock."""
+
+    start_ms: int
+    end_ms: int
+
+    @property
+    def duration_ms(self) -> int:
+        """How long it is."""
+        return self.end_ms - self.start_ms
+
+
+class Priority(IntEnum):
+    """Whose chunk takes the next free lane: someone waits for it, it is new, or it is backfill."""
+
+    WAITED_FOR = 0
+    NEW = 1
+    BACKFILL = 2
 
 
 class TokenKind(StrEnum):
@@ -128,6 +166,7 @@ class ChunkFrames:
     first_sample: int
     chunk_frames: int
     frames: tuple[Frame, ...]
+    lead_frames: int = 0
 
 
 class Timing(StrEnum):
@@ -175,6 +214,25 @@ class EngineInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Account:
+    """What became of every frame of a file, and of what the model said.
+
+    `decoded_frames` and the spans of `skipped` (no speech in them, not decoded) are all of its audio.
+    `uncovered`: speech for which there is no word, though it was decoded again. `repaired` of the
+    `retried` such stretches got words. `over_silence` and `looped` count words that were dropped,
+    because nobody speaks there or because the model repeated itself.
+    """
+
+    decoded_frames: int = 0
+    skipped: tuple[Span, ...] = ()
+    uncovered: tuple[Span, ...] = ()
+    retried: int = 0
+    repaired: int = 0
+    over_silence: int = 0
+    looped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Transcript:
     """Everything known about what is said in a file."""
 
@@ -185,6 +243,15 @@ class Transcript:
     engine: EngineInfo
     frames: tuple[ChunkFrames, ...] = ()
     notes: tuple[str, ...] = ()  # what a person should know: levelled by so many dB, spliced, cut short
+    account: Account = Account()
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long it took to hear a file, and the share of it that the device waited for work, if known."""
+
+    seconds: float
+    device_idle: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +265,7 @@ class Written:
     words: int
     cues: int
     notes: tuple[str, ...] = ()
+    pace: Pace | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,95 +1,95 @@
-"""Where to cut: a stream of samples -> chunks of 30 to 60 s, cut where it is quietest.
+"""Where to cut: a stream of samples -> chunks to decode, and silences that are not decoded.
 
-All silence is kept: speech at the very edge of a chunk, or without the silence around it, costs
-words. A cut lies on a frame, so that the frames of all chunks are one row of 80 ms steps.
+    segmenter = Segmenter(Plan())
+    for pcm in ...:
+        parts += segmenter.feed(pcm)
+    parts += segmenter.finish()
+
+Where and why is the matter of `subgen.speech.planner`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Protocol
+
 import numpy as np
-from numpy.typing import NDArray
 
-from subgen.levels import STEP_SAMPLES, Levels, levels_db
-from subgen.model import FRAME_SAMPLES, SAMPLE_RATE, Chunk, Pcm
+from subgen.levels import STEP_SAMPLES, levels_db
+from subgen.model import FRAME_SAMPLES, Chunk, Pcm, Silence
+from subgen.speech.planner import Part, Plan, Planner
+from subgen.speech.tape import Tape
+from subgen.speech.vad import Probabilities, SpeechDetector
 
-NEAR = 2
-"""Half width in 10 ms hops of the stretch around a cut that must be quiet."""
-WIDE = 20
-"""Half width of the stretch that had better be quiet: a pause is a better place than a gap."""
+__all__ = ["Detector", "Part", "Plan", "Planner", "Segmenter"]
+
+
+class Detector(Protocol):
+    """What tells the probability of speech, as `subgen.speech.vad.SpeechDetector` does."""
+
+    def feed(self, pcm: Pcm) -> Probabilities:
+        """Take samples; return a probability for each 512 that became complete."""
+
+    def finish(self) -> Probabilities:
+        """Return the one for the rest."""
 
 
 class Segmenter:
-    """Chunks of at most `max_seconds`, and at least `min_seconds` unless too little is left at the end.
+    """Samples -> `Chunk` and `Silence`, in order; every sample is in exactly one, run-ups aside.
 
-    Every sample is in exactly one chunk. Looks ahead by no more than both together.
+    However the samples are cut on their way in, the parts are the same.
     """
 
-    def __init__(self, min_seconds: int = 30, max_seconds: int = 60) -> None:
-        self._min = min_seconds * SAMPLE_RATE // FRAME_SAMPLES * FRAME_SAMPLES
-        self._max = max_seconds * SAMPLE_RATE // FRAME_SAMPLES * FRAME_SAMPLES
-        self._kept: list[Pcm] = []
-        self._length = 0
-        self._first = 0
+    def __init__(self, plan: Plan, detector: Detector | None = None) -> None:
+        self._planner = Planner(plan)
+        self._detector = detector or SpeechDetector()
+        self._probabilities = Tape(np.float32)
+        self._pcm = Tape(np.float32)
+        self._unmeasured: Pcm = np.zeros(0, np.float32)  # less than 10 ms
+        self._before = 0  # how long the chunk is that ends where the next begins, in samples
 
-    def feed(self, pcm: Pcm) -> list[Chunk]:
-        """Take samples; return the chunks that are certain."""
-        self._kept.append(pcm)
-        self._length += len(pcm)
-        chunks = []
-        while self._length >= self._max + self._min:
-            chunks.append(self._cut(self._min, self._max))
-        return chunks
+    @property
+    def probabilities(self) -> Probabilities:
+        """The probability of speech in every 512 samples so far."""
+        return self._probabilities.view(0, self._probabilities.end)
 
-    def finish(self) -> list[Chunk]:
-        """Return what is left, in one chunk or two."""
-        chunks = []
-        if self._length > self._max:
-            # Both parts must be long enough; where that cannot be, they are halves.
-            earliest = min(self._min, self._length // 2)
-            chunks.append(self._cut(earliest, max(earliest, min(self._max, self._length - self._min))))
-        if self._length:
-            chunks.append(self._take(self._length))
-        return chunks
+    @property
+    def samples_kept(self) -> int:
+        """How much of the file is in memory: what is undecided, and the next chunk's run-up."""
+        return self._pcm.end - self._pcm.first
 
-    def _cut(self, earliest: int, latest: int) -> Chunk:
-        pcm = self._joined()
-        return self._take(quietest_cut(pcm, earliest, latest))
+    def feed(self, pcm: Pcm) -> list[Chunk | Silence]:
+        """Take samples; return the parts that are certain."""
+        self._pcm.add(pcm)
+        waiting = np.concatenate([self._unmeasured, pcm])
+        whole = len(waiting) // STEP_SAMPLES * STEP_SAMPLES
+        self._unmeasured = waiting[whole:].copy()
+        return self._made(
+            self._planner.feed(self._noted(self._detector.feed(pcm)), levels_db(waiting[:whole]))
+        )
 
-    def _take(self, samples: int) -> Chunk:
-        pcm = self._joined()
-        chunk = Chunk(self._first, pcm[:samples].copy())
-        self._kept = [pcm[samples:]]
-        self._first += samples
-        self._length -= samples
-        return chunk
+    def finish(self) -> list[Chunk | Silence]:
+        """No more samples: return what is left."""
+        last = self._noted(self._detector.finish())
+        parts = self._planner.feed(last, levels_db(self._unmeasured))
+        return self._made([*parts, *self._planner.finish(self._pcm.end)])
 
-    def _joined(self) -> Pcm:
-        if len(self._kept) > 1:
-            self._kept = [np.concatenate(self._kept)]
-        return self._kept[0]
+    def _noted(self, probabilities: Probabilities) -> Probabilities:
+        self._probabilities.add(probabilities)
+        return probabilities
 
+    def _made(self, parts: Iterable[Part]) -> list[Chunk | Silence]:
+        made = [self._chunk(p) if p.decode else self._silence(p) for p in parts]
+        lead = self._planner.lead_frames * FRAME_SAMPLES
+        self._pcm.drop(min(self._planner.undecided_sample - lead, self._pcm.end))
+        return made
 
-def quietest_cut(pcm: Pcm, earliest: int, latest: int) -> int:
-    """The sample from `earliest` to `latest`, a multiple of FRAME_SAMPLES, where to cut `pcm`.
+    def _chunk(self, part: Part) -> Chunk:
+        lead = min(self._planner.lead_frames, self._before // FRAME_SAMPLES)
+        first = part.first_sample - lead * FRAME_SAMPLES
+        self._before = part.end_sample - part.first_sample
+        return Chunk(first, self._pcm.view(first, part.end_sample).copy(), lead)
 
-    The cost of a place is the mean level in dB close by plus half of that around it; of equal
-    places (digital silence) the middle one of the first run wins.
-    """
-    levels = levels_db(pcm)
-    cost = _mean(levels, NEAR) + 0.5 * _mean(levels, WIDE)
-    first = -(-earliest // FRAME_SAMPLES)
-    places = np.arange(first, max(first, latest // FRAME_SAMPLES) + 1) * FRAME_SAMPLES
-    costs = cost[np.minimum(places // STEP_SAMPLES, len(cost) - 1)]
-    best = int(np.argmin(costs))
-    run = best
-    while run + 1 < len(costs) and costs[run + 1] <= costs[best]:
-        run += 1
-    return int(places[(best + run) // 2])
-
-
-def _mean(levels: Levels, half: int) -> NDArray[np.float64]:
-    """The mean over `2 half` hops around the start of each hop."""
-    sums = np.concatenate([[0.0], np.cumsum(levels, dtype=np.float64)])
-    at = np.arange(len(levels))
-    first, last = np.maximum(at - half, 0), np.minimum(at + half, len(levels))
-    return np.asarray(np.round((sums[last] - sums[first]) / (last - first), 6))
+    def _silence(self, part: Part) -> Silence:
+        self._before = 0
+        return Silence(part.first_sample, part.end_sample - part.first_sample)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import unicodedata
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -212,6 +213,80 @@ def test_a_late_mark_of_the_next_chunk_is_no_part_of_the_word_before() -> None:
     assert texts(chunk(first), chunk(far, at=100)) == ["sir", "♪"]
 
 
+def test_a_mark_after_a_skipped_silence() -> None:
+    """The next chunk begins long after the end of this one."""
+    first: Script = {90: W, 91: " sir"}
+    assert texts(chunk(first), chunk({5: W, 6: ".", 20: W, 21: " Then"}, at=400)) == ["sir.", "Then"]
+    assert texts(chunk(first), chunk({5: W, 6: " ♪", 20: W, 21: " Then"}, at=400)) == ["sir", "♪ Then"]
+    second = words(chunk(first), chunk({5: W, 6: " Then"}, at=400))[1]
+    assert 400 * 80 <= second.start_ms < second.end_ms == 406 * 80 - 40
+
+
+def overlapping(script: Script, lead: int, seconds: int = 8, at: int = 0) -> ChunkFrames:
+    """A chunk whose first `lead` frames belong to the chunk before."""
+    return replace(chunk(script, seconds, at), lead_frames=lead)
+
+
+def stitched(*chunks: ChunkFrames, run_up_ms: int = 2000) -> list[Word]:
+    stream = WordStream(-40, run_up_ms)
+    return [*(word for c in chunks for word in stream.feed(c, steady(c))), *stream.finish()]
+
+
+def test_words_heard_twice_are_written_once() -> None:
+    first = chunk({60: W, 61: " one", 85: W, 86: " two", 99: W, 100: " thr"})
+    second = overlapping({10: W, 11: " Two", 26: W, 27: " three", 40: W, 41: " four"}, 25, at=75)
+    told = stitched(first, second)
+    assert [w.text for w in told] == ["one", "two", "three", "four"]
+    assert [w.end_ms for w in told] == [61 * 80 - 40, 86 * 80 - 40, 102 * 80 - 40, 116 * 80 - 40]
+
+
+def test_a_word_after_the_seam_begins_no_sooner_than_the_one_before_ends() -> None:
+    first = chunk({60: W, 61: " one", 85: W, 86: " two"})
+    second = overlapping({10: W, 11: " two", 14: W, 15: " internationalisation"}, 25, at=75)
+    _, two, long = stitched(first, second)
+    assert long.start_ms == two.end_ms == 86 * 80 - 40
+
+
+def test_the_mark_after_the_last_word_is_heard_by_the_next_chunk() -> None:
+    first = chunk({60: W, 61: " one", 97: W, 98: " two"})
+    second = overlapping({22: W, 23: " two", 28: W, 29: ".", 50: W, 51: " Three"}, 25, at=75)
+    assert [w.text for w in stitched(first, second)] == ["one", "two.", "Three"]
+
+
+def test_words_are_held_no_longer_than_the_next_chunk_may_hear_them() -> None:
+    first = chunk({50: W, 51: " one", 60: W, 61: " two", 80: W, 81: " three", 90: W, 91: " four"})
+    for run_up_ms, certain in ((0, 3), (400, 3), (1000, 3), (2000, 2), (8000, 0)):
+        stream = WordStream(-40, run_up_ms)
+        assert len(stream.feed(first, steady(first))) == certain
+        assert len(stream.finish()) == 4 - certain
+
+
+def test_without_a_run_up_words_that_were_held_stay() -> None:
+    first, second = chunk({85: W, 86: " one", 95: W, 96: " two"}), chunk({10: W, 11: " three"}, at=100)
+    assert stitched(first, second) == words(first, second)
+
+
+@given(st.lists(st.integers(4, 14), min_size=8, max_size=40), st.data())
+def test_no_word_is_doubled_or_lost_at_a_seam(gaps: list[int], data: st.DataObject) -> None:
+    """A word's text comes in one go; chunks hear of it what lies in them, and garble what is cut."""
+    ends = np.cumsum(gaps)
+    total = int(ends[-1]) + 10
+    seam = data.draw(st.integers(30, total - 1))
+    lead = data.draw(st.integers(25, 30))
+
+    def part(first: int, end: int, lead: int) -> ChunkFrames:
+        script: Script = {}
+        for number, at in enumerate(ends.tolist()):
+            if first < at + 1 and at - 4 < end:  # what is said in the 4 frames up to its end
+                text = f" w{number}" if first <= at - 4 and at < end else " garbled"
+                script |= {at - first: W, at - first + 1: text}
+        count = end - first
+        return ChunkFrames(first * FRAME_SAMPLES, count, frames(script, count + 10), lead)
+
+    told = stitched(part(0, seam, 0), part(seam - lead, total, lead), run_up_ms=lead * FRAME_MS)
+    assert [w.text for w in told] == [f"w{number}" for number in range(len(gaps))]
+
+
 def test_chunks_are_parted_by_a_space() -> None:
     told = words(chunk({10: W, 11: "Yes"}), chunk({10: W, 11: "and"}, at=100))
     assert join(told) == "Yes and"
@@ -331,3 +406,28 @@ def test_nothing_is_lost_between_chunks(random: Random) -> None:
     expected = "".join(written(c) for c, _ in told(random))
     bare = ["".join(unicodedata.normalize("NFD", text).split()) for text in (join(heard), expected)]
     assert bare[0] == bare[1]
+
+
+@given(CHUNKS, st.integers(-200, 200), st.integers(0, 4000), st.data())
+def test_words_ascend_and_never_overlap_with_any_run_up(
+    random: Random, bias_ms: int, run_up_ms: int, data: st.DataObject
+) -> None:
+    stream, heard, before = WordStream(bias_ms, run_up_ms), [], 0
+    for part, levels in told(random):
+        lead = data.draw(st.integers(0, min(before, part.chunk_frames)))
+        first = part.first_sample - lead * FRAME_SAMPLES
+        heard += stream.feed(replace(part, first_sample=first, lead_frames=lead), levels)
+        before = part.chunk_frames
+    heard += stream.finish()
+    assert all(0 <= w.start_ms < w.end_ms for w in heard)
+    assert all(sooner.end_ms <= later.start_ms for sooner, later in pairwise(heard))
+    assert all(w.text and w.text == w.text.strip() for w in heard)
+
+
+@given(CHUNKS, st.integers(0, 4000))
+def test_a_run_up_that_does_not_come_changes_nothing(random: Random, run_up_ms: int) -> None:
+    parts = told(random)
+    plain, patient = WordStream(-40), WordStream(-40, run_up_ms)
+    sooner = [*(w for c, levels in parts for w in plain.feed(c, levels)), *plain.finish()]
+    later = [*(w for c, levels in parts for w in patient.feed(c, levels)), *patient.finish()]
+    assert later == sooner
