@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from subgen.errors import UsageError
-from subgen.model import Cue, EngineInfo, Timing, Transcript, Word
+from subgen.model import Account, Cue, EngineInfo, Span, Timing, Transcript, Word
 
 
 class Json:
@@ -19,7 +19,7 @@ class Json:
     extension = "json"
 
     def render(self, transcript: Transcript) -> str:
-        """`{"language", "duration_ms", "words", "cues", "engine", "notes"}`; tokens are not in it."""
+        """`{"language", "duration_ms", "words", "cues", "engine", "notes", "account"}`; tokens are not."""
         members = [
             f'"language": {_json(transcript.language)}',
             f'"duration_ms": {transcript.duration_ms}',
@@ -27,6 +27,7 @@ class Json:
             f'"cues": {_rows([_cue(cue) for cue in transcript.cues])}',
             f'"engine": {_json(asdict(transcript.engine))}',
             f'"notes": {_rows(transcript.notes)}',
+            f'"account": {_json(_account(transcript.account))}',
         ]
         return "{\n" + ",\n".join(members) + "\n}\n"
 
@@ -57,6 +58,14 @@ def _cue(cue: Cue) -> dict[str, object]:
     return {"start_ms": cue.start_ms, "end_ms": cue.end_ms, "lines": [_nfc(line) for line in cue.lines]}
 
 
+def _account(account: Account) -> dict[str, object]:
+    """Its members by their names; a span as `[start_ms, end_ms]`."""
+    return {
+        name: [[span.start_ms, span.end_ms] for span in value] if isinstance(value, tuple) else value
+        for name, value in ((each.name, getattr(account, each.name)) for each in fields(account))
+    }
+
+
 def parse(text: str) -> Transcript:
     """Read what `Json.render` wrote. Raises UsageError where it is something else."""
     try:
@@ -78,6 +87,7 @@ def _transcript(data: dict[str, Any]) -> Transcript:
         ),
         engine=EngineInfo(**data["engine"]),
         notes=tuple(map(str, data.get("notes", ()))),
+        account=_read_account(data.get("account", {})),
     )
 
 
@@ -89,3 +99,20 @@ def _read_word(row: dict[str, Any]) -> Word:
         timing=Timing(row["timing"]),
         space_before=bool(row.get("space_before", True)),
     )
+
+
+def _read_account(row: dict[str, Any]) -> Account:
+    """What is not there, as in the files of older versions, is as nothing had happened."""
+    return Account(
+        decoded_frames=int(row.get("decoded_frames", 0)),
+        skipped=_read_spans(row.get("skipped", ())),
+        uncovered=_read_spans(row.get("uncovered", ())),
+        retried=int(row.get("retried", 0)),
+        repaired=int(row.get("repaired", 0)),
+        over_silence=int(row.get("over_silence", 0)),
+        looped=int(row.get("looped", 0)),
+    )
+
+
+def _read_spans(rows: Sequence[tuple[int, int]]) -> tuple[Span, ...]:
+    return tuple(Span(int(start), int(end)) for start, end in rows)

@@ -13,7 +13,18 @@ from webvtt import WebVTT
 from subgen.captions.formats import FORMATS, format_named
 from subgen.captions.formats.transcript import parse
 from subgen.errors import UsageError
-from subgen.model import ChunkFrames, Cue, EngineInfo, Frame, Timing, TokenKind, Transcript, Word
+from subgen.model import (
+    Account,
+    ChunkFrames,
+    Cue,
+    EngineInfo,
+    Frame,
+    Span,
+    Timing,
+    TokenKind,
+    Transcript,
+    Word,
+)
 
 ENGINE = EngineInfo("voxtral", "some/check-->point\n\nname", 2400, "cpu")
 SILENT = Transcript("und", 5000, (), (), ENGINE)
@@ -92,7 +103,7 @@ def test_json_leaves_out_what_is_usual() -> None:
         {"text": "今日は", "start_ms": 10, "end_ms": 20, "timing": "measured", "space_before": False},
         {"text": "x", "start_ms": 30, "end_ms": 40, "timing": "shared"},
     ]
-    assert list(data) == ["language", "duration_ms", "words", "cues", "engine", "notes"]
+    assert list(data) == ["language", "duration_ms", "words", "cues", "engine", "notes", "account"]
     assert data["engine"]["delay_ms"] == 2400
 
 
@@ -103,10 +114,48 @@ WORDS = st.builds(
 CUES = st.builds(Cue, st.integers(0, 10**9), st.integers(0, 10**9), st.lists(TEXT).map(tuple))
 
 
-@given(st.lists(WORDS).map(tuple), st.lists(CUES).map(tuple), st.lists(TEXT).map(tuple))
-def test_json_is_read_back(words: tuple[Word, ...], shown: tuple[Cue, ...], notes: tuple[str, ...]) -> None:
-    transcript = replace(SILENT, words=words, cues=shown, notes=notes)
+COUNTS = st.integers(0, 10**9)
+SPANS = st.lists(st.builds(Span, COUNTS, COUNTS)).map(tuple)
+ACCOUNTS = st.builds(
+    Account, COUNTS, SPANS, SPANS, COUNTS, COUNTS, COUNTS, COUNTS, st.none() | st.floats(0, 1)
+)
+
+
+@given(st.lists(WORDS).map(tuple), st.lists(CUES).map(tuple), st.lists(TEXT).map(tuple), ACCOUNTS)
+def test_json_is_read_back(
+    words: tuple[Word, ...], shown: tuple[Cue, ...], notes: tuple[str, ...], account: Account
+) -> None:
+    transcript = replace(SILENT, words=words, cues=shown, notes=notes, account=account)
     assert parse(format_named("json").render(transcript)) == transcript
+
+
+def test_the_account_in_json() -> None:
+    account = Account(750, (Span(60_000, 80_000),), (Span(1000, 4000), Span(5000, 9000)), 3, 1, 12, 40)
+    data = json.loads(format_named("json").render(replace(SILENT, account=account)))
+    assert data["account"] == {
+        "decoded_frames": 750,
+        "skipped": [[60_000, 80_000]],
+        "uncovered": [[1000, 4000], [5000, 9000]],
+        "retried": 3,
+        "repaired": 1,
+        "over_silence": 12,
+        "looped": 40,
+    }
+
+
+def test_a_transcript_without_an_account_is_an_older_one() -> None:
+    data = json.loads(format_named("json").render(SILENT))
+    del data["account"]
+    assert parse(json.dumps(data)).account == Account()
+
+
+@pytest.mark.parametrize(
+    "account", [{"skipped": [[1]]}, {"uncovered": [1, 2]}, {"retried": "many"}, [], None]
+)
+def test_a_wrong_account_is_refused(account: object) -> None:
+    data = json.loads(format_named("json").render(SILENT))
+    with pytest.raises(UsageError):
+        parse(json.dumps({**data, "account": account}))
 
 
 @pytest.mark.parametrize(
