@@ -1,13 +1,18 @@
 """A checkpoint on the disk or the hub -> modules with weights.
 
+    load("samples/tiny").model
+
 The classes are mlx-audio's, so every conversion that mlx-audio reads is read here. What a file
 holds decides: a layer is quantised where the file has `.scales` for it, and its group size and
-bits follow from the shapes; the adapter is as wide as the decoder.
+bits follow from the shapes; the adapter is as wide as the decoder. How the weights lie in memory
+is settled in `weights.py`.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -16,7 +21,9 @@ import mlx.core as mx
 
 from subgen.errors import CheckpointInvalid, CheckpointMissing, EngineError
 from subgen.model import FRAME_MS
-from subgen.speech.voxtral.device import available_bytes, device
+from subgen.speech.voxtral import headers, weights
+from subgen.speech.voxtral.device import device
+from subgen.speech.voxtral.memory import RESERVED_LANES, check_memory, weights_budget
 from subgen.speech.voxtral.tokens import Tokens
 
 DEFAULT_MODEL = "mlx-community/Voxtral-Mini-4B-Realtime-2602-4bit"
@@ -29,29 +36,59 @@ the end of a frame, so the middle of the frame is the best guess."""
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Modules and vocabulary. `calibration` maps a delay in ms to a bias in ms."""
+    """Modules and vocabulary. `calibration` maps a delay in ms to a bias in ms.
+
+    `identity` is a short hash of the configuration and the weight files' headers; the weights take
+    `memory_bytes`, of them `packed_layers` linear layers that are widened on each use.
+    """
 
     name: str
     model: Any  # mlx_audio.stt.models.voxtral_realtime.Model
     tokens: Tokens
     calibration: dict[int, int]
+    identity: str = ""
+    parameters: weights.Counts = weights.NONE
+    memory_bytes: int = 0
+    packed_layers: int = 0
 
     def bias_ms(self, delay_ms: int) -> int:
         """What to add to the end of frame k for the end of a word announced in it."""
         return self.calibration.get(delay_ms, MIDDLE_OF_FRAME_MS)
 
 
-def load(model: str, revision: str | None = None) -> Checkpoint:
+def load(
+    model: str,
+    revision: str | None = None,
+    *,
+    lanes: int = RESERVED_LANES,
+    budget_bytes: int | None = None,
+) -> Checkpoint:
     """Load a folder, or a repository of the hub (downloaded once).
 
-    Raises `CheckpointMissing` where there is nothing to load, `CheckpointInvalid` where it is not
-    a Voxtral Realtime checkpoint.
+    On a CPU the weights are widened as far as `budget_bytes` allow (None: what is free, less the
+    room that `lanes` need). Raises `CheckpointMissing` where there is nothing to load,
+    `CheckpointInvalid` where it is not a Voxtral Realtime checkpoint, and `EngineError` before
+    anything is loaded where the machine is too small.
     """
     folder = locate(model, revision)
-    config = read_config(folder)
-    tokens = Tokens.load(folder)
-    modules = _modules(config, _weights(folder), folder)
-    return Checkpoint(model, modules, tokens, _calibration(folder))
+    config, files = read_config(folder), weight_files(folder)
+    tokens, stored = Tokens.load(folder), headers.tensors(files)
+    with _misfits_named(folder):
+        modules = weights.skeleton(config)
+        parameters = weights.count(modules)
+        check_memory(folder, modules.config, stored)
+        weights.fill(modules, _lazy(files), config)
+    _read(folder, modules, weights_budget(modules.config, lanes) if budget_bytes is None else budget_bytes)
+    return Checkpoint(
+        model,
+        modules,
+        tokens,
+        _calibration(folder),
+        identity=headers.identity(folder / "config.json", files),
+        parameters=parameters,
+        memory_bytes=weights.resident_bytes(modules),
+        packed_layers=len(weights.packed_layers(modules)),
+    )
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -154,14 +191,15 @@ def weight_files(folder: Path) -> list[Path]:
     return files
 
 
-def _weights(folder: Path) -> dict[str, mx.array]:
-    weights: dict[str, mx.array] = {}
-    for file in weight_files(folder):
+def _lazy(files: Sequence[Path]) -> dict[str, mx.array]:
+    """All arrays; none is read before it is used."""
+    found: dict[str, mx.array] = {}
+    for file in files:
         try:
-            weights |= cast("dict[str, mx.array]", mx.load(str(file)))
+            found |= cast("dict[str, mx.array]", mx.load(str(file)))
         except (RuntimeError, ValueError) as error:
             raise CheckpointInvalid(f"{file}: broken ({error})", "download the checkpoint again") from error
-    return weights
+    return found
 
 
 def _calibration(folder: Path) -> dict[int, int]:
@@ -176,60 +214,25 @@ def _calibration(folder: Path) -> dict[int, int]:
         ) from error
 
 
-def _modules(config: dict[str, Any], weights: dict[str, mx.array], folder: Path) -> Any:
-    from mlx import nn
-    from mlx_audio.stt.models.voxtral_realtime.config import ModelConfig
-    from mlx_audio.stt.models.voxtral_realtime.voxtral_realtime import Model
-
+@contextmanager
+def _misfits_named(folder: Path) -> Iterator[None]:
+    """Turn what mlx-audio raises for an odd configuration into `CheckpointInvalid`."""
     try:
-        model = Model(ModelConfig.from_dict(config))
-        encoder, width = model.encoder, model.decoder.config.dim
-        joined = encoder.config.dim * encoder.config.downsample_factor
-        # mlx-audio builds these two for a decoder 3072 wide.
-        encoder.audio_language_projection_0 = nn.Linear(joined, width, bias=False)
-        encoder.audio_language_projection_2 = nn.Linear(width, width, bias=False)
-        weights = model.sanitize(weights)
-        nn.quantize(model, class_predicate=lambda path, module: _quantisation(path, module, weights, config))
-        model.load_weights(list(_for_device(weights, model).items()), strict=True)
+        yield
     except (ValueError, TypeError, KeyError, AttributeError, ZeroDivisionError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise CheckpointInvalid(
             f"{folder}: the weights do not fit the configuration ({reason})", "download the checkpoint again"
         ) from error
-    model.eval()
+
+
+def _read(folder: Path, modules: Any, budget_bytes: int | None) -> None:
     try:
-        mx.eval(model.parameters())
+        if device().is_cpu:
+            weights.read_widened(modules, budget_bytes)
+        else:
+            weights.read_as_stored(modules)
     except RuntimeError as error:
         raise EngineError(
             f"{folder}: the weights do not fit into memory ({error})", "use a smaller one"
         ) from error
-    return model
-
-
-def _quantisation(path: str, module: Any, weights: dict[str, mx.array], config: dict[str, Any]) -> Any:
-    """False for a layer the file holds in full; its group size, bits and mode otherwise.
-
-    Packed weights are uint32 [out, in * bits / 32], scales [out, in / group_size].
-    """
-    scales = weights.get(f"{path}.scales")
-    if scales is None or not hasattr(module, "to_quantized"):
-        return False
-    width = module.weight.shape[-1]
-    stated = config.get("quantization") or config.get("quantization_config") or {}
-    return {
-        "group_size": width // scales.shape[-1],
-        "bits": weights[f"{path}.weight"].shape[-1] * 32 // width,
-        "mode": stated.get("mode", "affine"),
-    }
-
-
-def _for_device(weights: dict[str, mx.array], model: Any) -> dict[str, mx.array]:
-    """Weights as stored on a GPU; on a CPU in float32, whose products are many times faster there.
-
-    Quantised layers stay as they are: taking them apart needs memory, which the machine is asked for.
-    """
-    floating = {k: v for k, v in weights.items() if v.dtype in (mx.bfloat16, mx.float16)}
-    room = sum(v.size for v in floating.values()) * 4
-    if not device().is_cpu or room > (available_bytes() or room) * 0.8:
-        return weights
-    return {k: v.astype(mx.float32) if k in floating else v for k, v in weights.items()}

@@ -10,7 +10,9 @@ from pathlib import Path
 import mlx.core as mx
 import numpy as np
 import pytest
+from mlx import nn
 
+from subgen.speech.voxtral import cgroup
 from subgen.speech.voxtral import checkpoint as checkpoints
 from subgen.speech.voxtral import device as devices
 from subgen.speech.voxtral.decoder import decode, delay_scales, new_caches
@@ -90,13 +92,14 @@ def test_a_bias_by_delay_lies_beside_the_weights(tmp_path: Path) -> None:
     assert (loaded.bias_ms(2400), loaded.bias_ms(480)) == (-55, -40)
 
 
-def test_group_size_and_bits_follow_from_the_file(tmp_path: Path) -> None:
+def test_group_size_and_bits_follow_from_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The configuration may say what it likes of layers that the file holds otherwise."""
     write_checkpoint(tmp_path, bits=8)
     config = tmp_path / "config.json"
     config.write_text(
         config.read_text().replace('"bits": 8', '"bits": 4').replace('"group_size": 32', '"group_size": 64')
     )
+    monkeypatch.setattr(checkpoints, "device", lambda: Device("metal", None))
     layer = checkpoints.load(str(tmp_path)).model.decoder.layers[0]
     assert (layer.attention.wq.bits, layer.attention.wq.group_size) == (8, 32)
     assert not hasattr(layer.ada_rms_norm_t_cond.ada_down, "scales")
@@ -106,6 +109,55 @@ def test_memory_that_can_be_taken_is_known() -> None:
     assert np.log2(devices.available_bytes()) > 25
 
 
+def test_a_control_group_may_leave_less_than_the_machine_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    if sys.platform != "linux":
+        pytest.skip("control groups are Linux's")
+    monkeypatch.setattr(cgroup, "headroom_bytes", lambda: 12_345)
+    assert devices.available_bytes() == 12_345
+
+
+@pytest.mark.parametrize(
+    ("kind", "told", "limit"),
+    [
+        ("metal", {"max_recommended_working_set_size": 700, "memory_size": 1000}, 700),
+        ("cuda", {"free_memory": 600, "total_memory": 1000}, 600),
+        ("cuda", {"device_name": "unknown"}, None),
+    ],
+)
+def test_a_gpu_tells_its_memory_or_nothing(
+    kind: str, told: dict[str, int], limit: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "device", lambda: Device(kind, None))
+    monkeypatch.setattr(mx, "device_info", lambda: told)
+    assert devices.memory_limit_bytes() == limit
+
+
+def test_a_cpu_tells_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "device", lambda: Device("cpu", None))
+    monkeypatch.setattr(devices, "available_bytes", lambda: 4321)
+    assert devices.memory_limit_bytes() == 4321
+    monkeypatch.setattr(devices, "available_bytes", lambda: 0)
+    assert devices.memory_limit_bytes() is None
+
+
+@pytest.mark.parametrize(("rates", "expected"), [({256: 3.0}, 3.0), ({256: 90.0, 1024: 150.0}, 150.0)])
+def test_a_slow_machine_is_not_asked_for_a_large_product(
+    rates: dict[int, float], expected: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "_product_gflops", lambda size, _: rates[size])
+    assert devices.product_gflops.__wrapped__() == expected
+
+
+def test_products_take_time() -> None:
+    assert 0 < devices.product_gflops() < 1e6
+
+
+def quantised(weight: mx.array) -> nn.QuantizedLinear:
+    linear = nn.Linear(1, 1, bias=False)
+    linear.weight = weight
+    return linear.to_quantized(group_size=32, bits=8)
+
+
 def test_the_delay_counts_where_its_layers_are_quantised(tmp_path: Path) -> None:
     """A quantised layer's weights are packed integers; the delay must not be cast to that type."""
     write_checkpoint(tmp_path)
@@ -113,7 +165,7 @@ def test_the_delay_counts_where_its_layers_are_quantised(tmp_path: Path) -> None
     full = [np.array(scale) for scale in delay_scales(decoder, 6)]
     for layer in decoder.layers:
         ada = layer.ada_rms_norm_t_cond
-        ada.ada_down, ada.ada_up = (m.to_quantized(group_size=32, bits=8) for m in (ada.ada_down, ada.ada_up))
+        ada.ada_down, ada.ada_up = (quantised(m.weight) for m in (ada.ada_down, ada.ada_up))
     for exact, rough in zip(full, delay_scales(decoder, 6), strict=True):
         assert np.abs(exact - 1).max() > 0.1
         assert np.abs(np.array(rough) - exact).max() < 0.05 * np.abs(exact).max()
