@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 import mlx.core as mx
 
+from subgen.speech.voxtral.activations import gelu, silu
 from subgen.speech.voxtral.attention import WindowCache, attend
 
 
@@ -18,6 +20,17 @@ class EncoderState:
         self.mel = mx.zeros((lanes, 2, encoder.conv_layers_0_conv.conv.weight.shape[2]), dtype)
         self.conv = mx.zeros((lanes, 1, config.dim), dtype)
         self.caches = [WindowCache(config.sliding_window) for _ in encoder.transformer_layers]
+
+    @property
+    def arrays(self) -> list[mx.array]:
+        """All that is remembered."""
+        return [self.mel, self.conv, *(array for cache in self.caches for array in cache.arrays)]
+
+    def fork(self) -> EncoderState:
+        """Another state that goes on from here; this one stays as it is."""
+        forked = copy(self)
+        forked.caches = [cache.fork() for cache in self.caches]
+        return forked
 
 
 def encode(encoder: Any, mel: mx.array, state: EncoderState) -> mx.array:
@@ -46,10 +59,4 @@ def _conv_stem(encoder: Any, mel: mx.array, state: EncoderState) -> mx.array:
 
 def feed_forward(layer: Any, x: mx.array) -> mx.array:
     """SwiGLU over [lanes, steps, width]."""
-    gate = layer.feed_forward_w1(x)
-    return layer.feed_forward_w2(gate * mx.sigmoid(gate) * layer.feed_forward_w3(x))
-
-
-def gelu(x: mx.array) -> mx.array:
-    """The exact form, with the error function."""
-    return x * (1 + mx.erf(x * 2**-0.5)) / 2
+    return layer.feed_forward_w2(silu(layer.feed_forward_w1(x)) * layer.feed_forward_w3(x))

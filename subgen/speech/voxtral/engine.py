@@ -1,121 +1,130 @@
 """The engine: chunks in, timed tokens out (`subgen.speech.engine.Engine`).
 
-engine = VoxtralEngine(load("samples/tiny"), delay_ms=2400, lanes=8)
-for frames in engine.transcribe(chunks): ...
+engine = VoxtralEngine(load("samples/tiny"))
+future = engine.submit(chunk); frames = future.result()
 stream = engine.stream(); stream.feed(pcm); ...; stream.finish()
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import weakref
+from concurrent.futures import Future
+from functools import cached_property
+from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from subgen.errors import FramesLost
-from subgen.model import FRAME_SAMPLES, Chunk, ChunkFrames, EngineInfo, Frame, Pcm
+from subgen.model import Chunk, ChunkFrames, EngineInfo, Priority
+from subgen.speech.engine import Heard
 from subgen.speech.voxtral.checkpoint import Checkpoint
 from subgen.speech.voxtral.device import device
-from subgen.speech.voxtral.frontend import AFTER, BEFORE, Framer
 from subgen.speech.voxtral.geometry import FILE_DELAY_MS, Geometry
-from subgen.speech.voxtral.lanes import LockStep
+from subgen.speech.voxtral.live import LiveStream
+from subgen.speech.voxtral.pool import LanePool, Work
+from subgen.speech.voxtral.speed import Speed, chosen_speed
+from subgen.speech.voxtral.worker import Worker
 
-FILE_BLOCK_FRAMES = 32
-"""Frames encoded at a time from a file: 2.56 s."""
 LIVE_BLOCK_FRAMES = 1
 """Live input is encoded frame by frame, so that nothing waits."""
-LANES = {"cpu": 8, "metal": 16, "cuda": 16}
 
 
 class VoxtralEngine:
-    """One checkpoint at one delay."""
+    """One checkpoint, by default at `delay_ms`.
+
+    What is not given of `lanes`, `chunk_seconds` and `cache_bits` (16: as the weights are computed; 8) is
+    found out by a short probe at first use, and remembered in the file `speeds`.
+    """
 
     def __init__(
-        self, checkpoint: Checkpoint, *, delay_ms: int = FILE_DELAY_MS, lanes: int | None = None
+        self,
+        checkpoint: Checkpoint,
+        *,
+        delay_ms: int = FILE_DELAY_MS,
+        lanes: int | None = None,
+        chunk_seconds: int | None = None,
+        cache_bits: int | None = None,
+        speeds: Path | None = None,
     ) -> None:
         self._checkpoint = checkpoint
         self._geometry = Geometry.of_delay(delay_ms)
         self._delay_ms = delay_ms
-        self.lanes = lanes or LANES[device().kind]
+        self._given = (lanes, chunk_seconds, cache_bits)
+        self._speeds = speeds
+        self._worker = Worker()
+        self.close = weakref.finalize(self, self._worker.close)  # at the latest when Python ends
 
     @property
     def info(self) -> EngineInfo:
         """Name, checkpoint, delay and device."""
         return EngineInfo("voxtral-realtime", self._checkpoint.name, self._delay_ms, str(device()))
 
+    @cached_property
+    def speed(self) -> Speed:
+        """Lanes, chunk length and cache type; measured now if they are not known."""
+        return self._chosen(fresh=False)
+
+    def measure(self) -> Speed:
+        """Measure the machine anew, and remember what came of it for the next engine."""
+        return self._chosen(fresh=True)
+
     @property
-    def bias_ms(self) -> int:
+    def lanes(self) -> int:
+        """How many chunks are decoded side by side."""
+        return self.speed.lanes
+
+    @property
+    def chunk_seconds(self) -> int:
+        """The longest chunk that suits the machine."""
+        return self.speed.chunk_seconds
+
+    @property
+    def work(self) -> Work:
+        """What the device did so far."""
+        return self._pool.work
+
+    @property
+    def device_seconds(self) -> float:
+        """How long the device has been at work since the start."""
+        return self.work.seconds
+
+    def bias_ms(self, delay_ms: int | None = None) -> int:
         """The checkpoint's own, for this delay."""
-        return self._checkpoint.bias_ms(self._delay_ms)
+        return self._checkpoint.bias_ms(delay_ms or self._delay_ms)
 
-    def stream(self, block_frames: int = LIVE_BLOCK_FRAMES) -> VoxtralStream:
-        """A stream of one lane that encodes `block_frames` frames of 80 ms at a time."""
-        return VoxtralStream(self._checkpoint, self._geometry, block_frames)
+    def stream(self, block_frames: int = LIVE_BLOCK_FRAMES) -> LiveStream:
+        """A stream of its own that encodes `block_frames` frames of 80 ms at a time."""
+        return LiveStream(self._checkpoint, self._geometry, block_frames, self._worker.call)
 
-    def transcribe(
-        self, chunks: Iterable[Chunk], heard: Callable[[int], None] = lambda _: None
-    ) -> Iterator[ChunkFrames]:
-        """Chunks in groups of as many as there are lanes, each group in lock-step."""
-        remaining = iter(chunks)
-        while group := list(itertools.islice(remaining, self.lanes)):
-            tokens = self._decoded(group, heard)
-            for chunk, ids in zip(group, tokens, strict=True):
-                count = self._geometry.token_count(len(chunk.pcm))
-                yield ChunkFrames(chunk.first_sample, chunk.frames, _frames(self._checkpoint, ids, 0, count))
+    def submit(
+        self,
+        chunk: Chunk,
+        *,
+        priority: Priority = Priority.NEW,
+        delay_ms: int | None = None,
+        heard: Heard = lambda _: None,
+    ) -> Future[ChunkFrames]:
+        """Decode `chunk` when it is its turn. A future that is cancelled frees its lane at once.
 
-    def _decoded(self, group: Sequence[Chunk], heard: Callable[[int], None]) -> NDArray[np.int64]:
-        """The tokens of a group, [lanes, steps]; lanes that end early run on over zeros."""
-        silent = np.zeros(BEFORE + FILE_BLOCK_FRAMES * FRAME_SAMPLES + AFTER, np.float32)
-        lengths = np.array([chunk.frames for chunk in group])
-        step = LockStep(self._checkpoint, self._geometry, len(group))
-        made: list[NDArray[np.int64]] = []
-        steps = done = 0
-        for blocks in itertools.zip_longest(*(self._blocks(c.pcm) for c in group), fillvalue=silent):
-            made.append(step.advance(np.stack(blocks)))
-            steps += made[-1].shape[1]
-            now = int(np.minimum(lengths, steps).sum())
-            heard(now - done)
-            done = now
-        return np.concatenate(made, axis=1)
+        `heard` is called from another thread.
+        """
+        geometry = self._geometry if delay_ms is None else Geometry.of_delay(delay_ms)
+        _ = self._pool
+        return self._worker.submit(chunk, geometry, priority, heard)
 
-    def _blocks(self, pcm: Pcm) -> Iterator[Pcm]:
-        framer = Framer(self._geometry, FILE_BLOCK_FRAMES)
-        yield from framer.feed(pcm)
-        yield from framer.finish()
+    def _chosen(self, *, fresh: bool) -> Speed:
+        return self._worker.call(
+            lambda: chosen_speed(
+                self._checkpoint, self._geometry, *self._given, file=self._speeds, fresh=fresh
+            )
+        )
 
-
-class VoxtralStream:
-    """One continuous stretch of audio, in pieces of any size; the tokens are those of the whole."""
-
-    def __init__(self, checkpoint: Checkpoint, geometry: Geometry, block_frames: int) -> None:
-        self._checkpoint = checkpoint
-        self._geometry = geometry
-        self._framer = Framer(geometry, block_frames)
-        self._step = LockStep(checkpoint, geometry, 1)
-        self._made = 0
-
-    def feed(self, pcm: Pcm) -> list[Frame]:
-        """Take samples; return the frames that became certain."""
-        return self._advance(self._framer.feed(pcm))
-
-    def finish(self) -> list[Frame]:
-        """Return the frames that were still due; raise `FramesLost` if they are not all there."""
-        rest = self._advance(self._framer.finish(), self._geometry.token_count(self._framer.samples))
-        expected = self._geometry.token_count(self._framer.samples)
-        if self._made != expected:
-            raise FramesLost(f"{self._made} of {expected} frames were decoded", "report this: it is a defect")
-        return rest
-
-    def _advance(self, blocks: Sequence[Pcm], limit: int | None = None) -> list[Frame]:
-        frames: list[Frame] = []
-        for block in blocks:
-            ids = self._step.advance(block[None])[0]
-            room = len(ids) if limit is None else max(limit - self._made, 0)
-            frames += _frames(self._checkpoint, ids, self._made, room)
-            self._made += min(len(ids), room)
-        return frames
-
-
-def _frames(checkpoint: Checkpoint, ids: NDArray[np.int64], first: int, count: int) -> tuple[Frame, ...]:
-    return tuple(checkpoint.tokens.frame(first + k, int(token)) for k, token in enumerate(ids[:count]))
+    @cached_property
+    def _pool(self) -> LanePool:
+        speed = self.speed
+        return self._worker.start_pool(
+            lambda: LanePool(
+                self._checkpoint,
+                most_lanes=speed.lanes,
+                cache_bits=speed.cache_bits,
+                pipelined=speed.pipelined,
+                step_ms=speed.step_ms,
+            )
+        )

@@ -75,7 +75,7 @@ def log_mel(blocks: NDArray[np.float32]) -> mx.array:
 @functools.cache
 def _hann() -> mx.array:
     """The periodic Hann window, [400]."""
-    return mx.array(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW), mx.float32)
+    return _computed(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW))
 
 
 @functools.cache
@@ -92,4 +92,11 @@ def mel_filters() -> mx.array:
     rising = (bins - edges[:-2]) / np.diff(edges[:-1])
     falling = (edges[2:] - bins) / np.diff(edges[1:])
     area = 2 / (edges[2:] - edges[:-2])
-    return mx.array(np.maximum(0, np.minimum(rising, falling)) * area, mx.float32)
+    return _computed(np.maximum(0, np.minimum(rising, falling)) * area)
+
+
+def _computed(values: NDArray[np.float64]) -> mx.array:
+    """A float32 array that any thread may use, as one that is still to be computed may not."""
+    array = mx.array(values.astype(np.float32))
+    mx.eval(array)
+    return array

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from hypothesis import strategies as st
 
 from subgen.errors import CheckpointInvalid, CheckpointMissing, IllegalDelay
 from subgen.model import Chunk, Frame, Pcm
+from subgen.speech.engine import transcribe
 from subgen.speech.scripted import ScriptedEngine
 from subgen.speech.voxtral.checkpoint import Checkpoint, load
 from subgen.speech.voxtral.engine import VoxtralEngine
@@ -18,6 +22,21 @@ from subgen.testing import check_engine
 from tests.checkpoints import varied_sound, write_checkpoint
 
 SAMPLES = Path(__file__).parents[3] / "samples"
+Make = Callable[..., VoxtralEngine]
+
+
+@pytest.fixture
+def engine_of() -> Iterator[Make]:
+    """Engines that are closed at the end: each has a thread."""
+    made: list[VoxtralEngine] = []
+
+    def make(checkpoint: Checkpoint, *, lanes: int = 2, **how: Any) -> VoxtralEngine:
+        made.append(VoxtralEngine(checkpoint, lanes=lanes, **how))
+        return made[-1]
+
+    yield make
+    for engine in made:
+        engine.close()
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +53,12 @@ def tokens(frames: tuple[Frame, ...] | list[Frame]) -> list[int]:
     return [frame.token_id for frame in frames]
 
 
-def test_random_weights_keep_the_contract(random_checkpoint: Checkpoint) -> None:
-    check_engine(VoxtralEngine(random_checkpoint, delay_ms=480, lanes=2), varied_sound(5.3))
+def test_random_weights_keep_the_contract(random_checkpoint: Checkpoint, engine_of: Make) -> None:
+    check_engine(engine_of(random_checkpoint, delay_ms=480), varied_sound(5.3))
 
 
-def test_sample_checkpoint_keeps_the_contract(sample_checkpoint: Checkpoint) -> None:
-    check_engine(VoxtralEngine(sample_checkpoint, delay_ms=480, lanes=2), varied_sound(5.3))
+def test_sample_checkpoint_keeps_the_contract(sample_checkpoint: Checkpoint, engine_of: Make) -> None:
+    check_engine(engine_of(sample_checkpoint, delay_ms=480), varied_sound(5.3))
 
 
 def test_scripted_engine_keeps_the_contract() -> None:
@@ -47,10 +66,12 @@ def test_scripted_engine_keeps_the_contract() -> None:
 
 
 @pytest.mark.parametrize("lanes", [1, 2, 3, 5, 8])
-def test_tokens_do_not_depend_on_the_number_of_lanes(random_checkpoint: Checkpoint, lanes: int) -> None:
+def test_tokens_do_not_depend_on_the_number_of_lanes(
+    random_checkpoint: Checkpoint, lanes: int, engine_of: Make
+) -> None:
     chunks = [Chunk(0, varied_sound(seconds, seed=i)) for i, seconds in enumerate([4.0, 0.03, 2.5, 6.1, 3.3])]
-    alone = [next(VoxtralEngine(random_checkpoint, lanes=1).transcribe([c])) for c in chunks]
-    assert list(VoxtralEngine(random_checkpoint, lanes=lanes).transcribe(chunks)) == alone
+    alone = [engine_of(random_checkpoint, lanes=1).submit(chunk).result() for chunk in chunks]
+    assert list(transcribe(engine_of(random_checkpoint, lanes=lanes), chunks)) == alone
 
 
 @settings(max_examples=8, deadline=None)
@@ -58,37 +79,41 @@ def test_tokens_do_not_depend_on_the_number_of_lanes(random_checkpoint: Checkpoi
 def test_tokens_do_not_depend_on_the_cutting(random_checkpoint: Checkpoint, data: st.DataObject) -> None:
     pcm = varied_sound(3.7, seed=4)
     cuts = data.draw(st.lists(st.integers(0, len(pcm)), max_size=12).map(sorted))
-    engine = VoxtralEngine(random_checkpoint, delay_ms=240)
-    assert fed(engine, np.split(pcm, cuts), 4) == fed(engine, [pcm], 4)
+    with closing(VoxtralEngine(random_checkpoint, delay_ms=240, lanes=1)) as engine:
+        assert fed(engine, np.split(pcm, cuts), 4) == fed(engine, [pcm], 4)
 
 
-def test_one_sample_at_a_time(random_checkpoint: Checkpoint) -> None:
+def test_one_sample_at_a_time(random_checkpoint: Checkpoint, engine_of: Make) -> None:
     pcm = varied_sound(0.2)
-    engine = VoxtralEngine(random_checkpoint, delay_ms=80)
+    engine = engine_of(random_checkpoint, delay_ms=80)
     assert fed(engine, np.split(pcm, len(pcm)), 1) == fed(engine, [pcm], 1)
 
 
-def test_blocks_of_live_and_of_files_give_the_same_tokens(random_checkpoint: Checkpoint) -> None:
+def test_blocks_of_live_and_of_files_give_the_same_tokens(
+    random_checkpoint: Checkpoint, engine_of: Make
+) -> None:
     pcm = varied_sound(9.0, seed=5)
-    engine = VoxtralEngine(random_checkpoint, delay_ms=480)
-    (whole,) = engine.transcribe([Chunk(0, pcm)])
+    engine = engine_of(random_checkpoint, delay_ms=480)
+    whole = engine.submit(Chunk(0, pcm)).result()
     assert fed(engine, [pcm], 1) == tokens(whole.frames)
 
 
-def test_end_of_sequence_ends_nothing(random_checkpoint: Checkpoint) -> None:
+def test_end_of_sequence_ends_nothing(random_checkpoint: Checkpoint, engine_of: Make) -> None:
     """A vocabulary in which a frequent token is EOS: the stream goes on to the last frame."""
     pcm = varied_sound(4.0)
-    (plain,) = VoxtralEngine(random_checkpoint, lanes=1).transcribe([Chunk(0, pcm)])
+    plain = engine_of(random_checkpoint).submit(Chunk(0, pcm)).result()
     frequent = plain.frames[10].token_id
     vocabulary = type(random_checkpoint.tokens)(random_checkpoint.tokens.pieces, eos=frequent)
     ended = Checkpoint("eos", random_checkpoint.model, vocabulary, {})
-    (frames,) = VoxtralEngine(ended, lanes=1).transcribe([Chunk(0, pcm)])
+    frames = engine_of(ended).submit(Chunk(0, pcm)).result()
     assert tokens(frames.frames) == tokens(plain.frames)
     assert len(frames.frames) == 50 + 11
 
 
-def test_nothing_in_nothing_out(random_checkpoint: Checkpoint) -> None:
-    assert len(fed(VoxtralEngine(random_checkpoint), [np.zeros(0, np.float32)], 4)) == 11
+def test_nothing_in_nothing_out(random_checkpoint: Checkpoint, engine_of: Make) -> None:
+    engine = engine_of(random_checkpoint)
+    assert len(fed(engine, [np.zeros(0, np.float32)], 4)) == 11
+    assert len(engine.submit(Chunk(0, np.zeros(0, np.float32))).result().frames) == 11
 
 
 def fed(engine: VoxtralEngine, pieces: list[Pcm], block: int) -> list[int]:

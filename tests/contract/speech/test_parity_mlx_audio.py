@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,8 @@ def checkpoint(
 
 
 def ours(checkpoint: Checkpoint, pcm: Pcm, delay_ms: int) -> list[int]:
-    (heard,) = VoxtralEngine(checkpoint, delay_ms=delay_ms).transcribe([Chunk(0, pcm)])
+    with closing(VoxtralEngine(checkpoint, delay_ms=delay_ms, lanes=1)) as engine:
+        heard = engine.submit(Chunk(0, pcm)).result()
     return [frame.token_id for frame in heard.frames]
 
 
