@@ -16,11 +16,11 @@ from subgen.errors import EngineError, SubgenError, WriteError
 from subgen.library.naming import subtitle_path
 from subgen.library.provenance import Provenance
 from subgen.library.writer import SubtitleWriter
-from subgen.listening import Listening, Progress, stated_language
+from subgen.listening import Hearing, Listening, Progress, stated_language
 from subgen.media.probe import probe
 from subgen.model import Outcome, Transcript, Word
 from subgen.pipeline import Request, caption_file, choose, listen
-from subgen.settings import Settings, load_settings, state_folder
+from subgen.settings import Settings, load_settings, speeds_file, state_folder
 from subgen.speech.engine import Engine
 
 EngineFactory = Callable[[Settings], Engine]
@@ -31,10 +31,19 @@ def voxtral(settings: Settings) -> Engine:
     try:
         from subgen.speech.voxtral.checkpoint import load
         from subgen.speech.voxtral.engine import VoxtralEngine
+        from subgen.speech.voxtral.estimate import warn_if_slow
     except ImportError as error:
         raise EngineError(f"MLX cannot be imported ({error})", "run `subgen doctor`") from error
     checkpoint = load(settings.model, settings.revision)
-    return VoxtralEngine(checkpoint, delay_ms=settings.delay_ms, lanes=settings.lanes)
+    warn_if_slow(checkpoint)
+    return VoxtralEngine(
+        checkpoint,
+        delay_ms=settings.delay_ms,
+        lanes=settings.lanes,
+        chunk_seconds=settings.chunk_seconds,
+        cache_bits=settings.cache_bits,
+        speeds=speeds_file(settings),
+    )
 
 
 class FileShelf:
@@ -118,8 +127,12 @@ class App:
             audio_languages=tuple(settings.audio_languages),
             track=track,
             special_tracks=settings.special_tracks,
-            level_quiet_audio=settings.level_quiet_audio,
-            chunk_seconds=(settings.chunk_seconds.min, settings.chunk_seconds.max),
+            hearing=Hearing(
+                level_quiet_audio=settings.level_quiet_audio,
+                chunk_seconds=settings.chunk_seconds,
+                skip_silence_seconds=settings.skip_silence_seconds or None,
+                lead_in_seconds=settings.lead_in_seconds,
+            ),
             overwrite=settings.overwrite,
             output_dir=settings.output_dir,
             root=root,

@@ -7,6 +7,7 @@ import io
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -16,7 +17,7 @@ from subgen.errors import SubgenError, UsageError
 
 if TYPE_CHECKING:
     from subgen.listening import Progress
-    from subgen.model import Outcome
+    from subgen.model import Outcome, Written
 
 PLAIN_EVERY_S = 30.0
 BAR = "{desc}: {percentage:3.0f}%|{bar}| "
@@ -53,6 +54,9 @@ def build_parser() -> argparse.ArgumentParser:
     _common(transcribe)
 
     doctor = commands.add_parser("doctor", help="check ffmpeg, MLX, BLAS, the checkpoint and the disk")
+    doctor.add_argument(
+        "--speed", action="store_true", help="also try how many pieces at once this machine does best"
+    )
     _common(doctor)
     return parser
 
@@ -73,6 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # A path is printed as it is, whatever the terminal and the name are encoded in.
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
     options = build_parser().parse_args(argv)
+    warnings.showwarning = _say_warning
     try:
         return {"transcribe": _transcribe, "doctor": _doctor}[options.command](options)
     except UsageError as error:
@@ -84,6 +89,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("subgen: stopped", file=sys.stderr)
         return 130
+
+
+def _say_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """One line, for warnings of ours; those of libraries are for developers."""
+    del filename, lineno, line
+    if category.__module__.startswith("subgen."):
+        print(f"subgen: {message}", file=file or sys.stderr)
 
 
 def _overrides(options: argparse.Namespace) -> dict[str, Any]:
@@ -139,15 +158,19 @@ def _find(paths: Sequence[Path], extensions: frozenset[str]) -> tuple[dict[Path,
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from subgen.doctor import examine
+    from subgen.doctor import examine, speed_table
     from subgen.settings import load_settings
 
+    settings = load_settings(options.config, os.environ, _overrides(options))
     well = True
-    for check in examine(load_settings(options.config, os.environ, _overrides(options))):
+    for check in examine(settings):
         mark = {True: "ok", False: "FAILS", None: "look"}[check.ok]
         way_out = f": {check.way_out}" if check.way_out else ""
         print(f"{mark:5}  {check.name:10}  {check.detail}{way_out}")
         well = well and check.ok is not False
+    if well and options.speed:
+        for line in speed_table(settings):
+            print(line)
     return 0 if well else 1
 
 
@@ -167,10 +190,20 @@ def _report(outcome: Outcome, *, quiet: bool) -> None:
     elif isinstance(outcome, Written):
         for path in outcome.paths:
             print(path)
-        for note in outcome.notes:
+        for note in [*_pace(outcome), *outcome.notes]:
             print(f"  {outcome.media.name}: {note}", file=sys.stderr)
     else:
         print(f"skipped {outcome.media}: {outcome.reason}", file=sys.stderr)
+
+
+def _pace(written: Written) -> list[str]:
+    """How fast it went, in one line."""
+    if written.pace is None:
+        return []
+    seconds, idle = written.pace.seconds, written.pace.device_idle
+    text = f"{_clock(written.duration_ms / 1000)} in {_clock(seconds)}"
+    text += f", {written.duration_ms / 1000 / seconds:.1f} x real time"
+    return [text if idle is None else f"{text}, the device idle for {idle:.0%} of it"]
 
 
 def _summary(outcomes: Sequence[Outcome]) -> str:

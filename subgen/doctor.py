@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from subgen.errors import CheckpointInvalid, CheckpointMissing
-from subgen.settings import Settings, state_folder
+from subgen.settings import Settings, speeds_file, state_folder
 
 ENOUGH_FOR_CHECKPOINT_BYTES = 4_000_000_000
 ENOUGH_FOR_NOTES_BYTES = 100_000_000
@@ -34,6 +34,33 @@ def examine(settings: Settings) -> Iterator[Check]:
     if device[0].ok:
         yield from _checkpoint(settings)
     yield _disk(state_folder(settings), ENOUGH_FOR_NOTES_BYTES, "subgen keeps its memory there")
+
+
+def speed_table(settings: Settings) -> Iterator[str]:
+    """Try the machine's speed with the checkpoint, and remember it; the lines of a table."""
+    from subgen.speech.voxtral.checkpoint import load
+    from subgen.speech.voxtral.engine import VoxtralEngine
+
+    engine = VoxtralEngine(
+        load(settings.model, settings.revision),
+        delay_ms=settings.delay_ms,
+        chunk_seconds=settings.chunk_seconds,
+        cache_bits=settings.cache_bits,
+        speeds=speeds_file(settings),
+    )
+    speed = engine.measure()
+    yield f"{'lanes':>5}  {'chunk':>5}  {'cache':>7}  {'a pass':>9}  decoding"
+    for rung in speed.ladder:
+        chosen = (rung.lanes, rung.chunk_seconds, rung.cache_bits) == (
+            speed.lanes,
+            speed.chunk_seconds,
+            speed.cache_bits,
+        )
+        yield (
+            f"{rung.lanes:5}  {rung.chunk_seconds:3} s  {rung.cache_bits:2} bits  {rung.step_ms:6.1f} ms"
+            f"  {rung.realtime:6.1f} x real time{'  <- chosen' if chosen else ''}"
+        )
+    yield f"encoding {speed.encode_realtime:.1f} x real time, both together {speed.realtime:.1f} x"
 
 
 def _program(name: str) -> Check:

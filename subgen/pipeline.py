@@ -11,10 +11,10 @@ from typing import Protocol
 from subgen.captions.languages import detect
 from subgen.captions.words import join
 from subgen.errors import SubgenError, SubtitleProtected
-from subgen.listening import UNKNOWN, Listening, Progress, stated_language
+from subgen.listening import UNKNOWN, Hearing, Listening, Progress, stated_language
 from subgen.media.probe import probe
 from subgen.media.tracks import choose_track
-from subgen.model import Failed, MediaFile, Outcome, Skipped, TrackChoice, Transcript, Word, Written
+from subgen.model import Failed, MediaFile, Outcome, Pace, Skipped, TrackChoice, Transcript, Word, Written
 from subgen.speech.engine import Engine
 
 ENOUGH_TO_TELL = 200
@@ -30,8 +30,7 @@ class Request:
     audio_languages: tuple[str, ...] = ()
     track: int | None = None
     special_tracks: bool = False
-    level_quiet_audio: bool = True
-    chunk_seconds: tuple[int, int] = (30, 60)
+    hearing: Hearing = field(default_factory=Hearing)
     overwrite: bool = False
     output_dir: Path | None = None
     root: Path | None = None
@@ -99,7 +98,7 @@ def caption_file(
                     guess = detect(join(listening.words))
                     if guess != UNKNOWN and not targets.settle(guess):
                         return Skipped(path, "; ".join(targets.kept))
-        return _write(listening.transcript(language), targets)
+        return _write(listening.transcript(language), targets, listening.pace)
     except SubgenError as error:
         return Failed(path, error)
 
@@ -122,17 +121,10 @@ def listen(
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> Listening:
     """Hear a track in the way that `request` asks for."""
-    return Listening(
-        media,
-        choice,
-        engine,
-        level_quiet_audio=request.level_quiet_audio,
-        chunk_seconds=request.chunk_seconds,
-        on_progress=on_progress,
-    )
+    return Listening(media, choice, engine, request.hearing, on_progress=on_progress)
 
 
-def _write(transcript: Transcript, targets: _Targets) -> Outcome:
+def _write(transcript: Transcript, targets: _Targets, pace: Pace | None) -> Outcome:
     if not targets.settle(transcript.language):
         return Skipped(targets.media, "; ".join(targets.kept))
     texts = {path: targets.shelf.render(name, transcript) for name, path in targets.paths.items()}
@@ -146,6 +138,7 @@ def _write(transcript: Transcript, targets: _Targets) -> Outcome:
         len(transcript.words),
         len(transcript.cues),
         (*transcript.notes, *targets.kept),
+        pace,
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from subgen.model import FRAME_SAMPLES, Chunk, Pcm
-from subgen.speech.engine import Engine
+from subgen.speech.engine import Engine, transcribe
 
 CUTS = (1, 160, 1279, FRAME_SAMPLES, 16_000)
 
@@ -24,12 +24,12 @@ def check_engine(engine: Engine, pcm: Pcm) -> None:
     alone and among others; a stream's frames do not depend on how it was fed.
     """
     whole = Chunk(0, pcm)
-    (alone,) = engine.transcribe([whole])
+    alone = engine.submit(whole).result()
     assert [f.index for f in alone.frames] == list(range(len(alone.frames))), "frames are not numbered from 0"
     assert alone.chunk_frames == whole.frames, "the chunk has another number of frames"
     assert len(alone.frames) >= whole.frames, "frames of audio are missing"
     later = Chunk(FRAME_SAMPLES * whole.frames, pcm[: len(pcm) // 2])
-    together = list(engine.transcribe([whole, later]))
+    together = list(transcribe(engine, [whole, later]))
     assert [f.first_sample for f in together] == [0, later.first_sample], "chunks are out of order"
     assert together[0] == alone, "a chunk's frames depend on its neighbours"
     fed = [_streamed(engine, pcm, size) for size in CUTS]

@@ -7,13 +7,13 @@ To add a setting: a field in `fields.Settings` whose type says what is `Allowed`
 config/subgen.yaml, and a line in README.md. tests/docs compares the three.
 """
 
-from subgen.settings.fields import ChunkSeconds, Settings, state_folder
+from subgen.settings.fields import Settings, speeds_file, state_folder
 from subgen.settings.sources import default_config_file, load_settings
 
 __all__ = [
-    "ChunkSeconds",
     "Settings",
     "default_config_file",
     "load_settings",
+    "speeds_file",
     "state_folder",
 ]

@@ -9,12 +9,9 @@ from typing import Annotated, Literal
 import platformdirs
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     StringConstraints,
-    model_validator,
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -47,6 +44,12 @@ def _no_bool(value: object) -> object:
 def _legal_delay(value: int) -> int:
     if value not in LEGAL_DELAYS_MS:
         raise ValueError("not a delay of the model")
+    return value
+
+
+def _eight_or_sixteen(value: int) -> int:
+    if value not in {8, 16}:
+        raise ValueError("not a number of bits for the cache")
     return value
 
 
@@ -125,8 +128,10 @@ Languages = Annotated[
 ]
 Folder = Annotated[Annotated[Path, AfterValidator(_expanded)] | None, Allowed("a folder")]
 YesNo = Annotated[bool, Allowed("true or false")]
-Seconds = Annotated[Whole, Field(ge=5, le=600), Allowed("a whole number of seconds from 5 to 600")]
-Chunks = Annotated["ChunkSeconds", Allowed("min and max, whole seconds from 5 to 600, and min not above max")]
+Chunk = Annotated[Whole | None, Field(ge=5, le=600), Allowed("a whole number of seconds from 5 to 600")]
+Silence = Annotated[Whole, Field(ge=0, le=3600), Allowed("a whole number of seconds up to 3600, 0 for never")]
+LeadIn = Annotated[Whole, Field(ge=0, le=10), Allowed("a whole number of seconds from 0 to 10")]
+CacheBits = Annotated[Annotated[Whole, AfterValidator(_eight_or_sixteen)] | None, Allowed("8 or 16")]
 Lanes = Annotated[Whole | None, Field(ge=1, le=256), Allowed("a whole number from 1 to 256")]
 Suffixes = Annotated[
     tuple[Suffix, ...],
@@ -137,26 +142,11 @@ Suffixes = Annotated[
 ]
 
 
-class ChunkSeconds(BaseModel):
-    """How long the pieces may be that a file's audio is cut into, at its quiet places."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    min: Seconds = 30
-    max: Seconds = 60
-
-    @model_validator(mode="after")
-    def _in_order(self) -> ChunkSeconds:
-        if self.min > self.max:
-            raise ValueError("min is above max")
-        return self
-
-
 class Settings(BaseSettings):
     """Everything that can be set. `Settings()` is the defaults: it reads no file and no variable."""
 
     model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_prefix="SUBGEN_", env_nested_delimiter="__", enable_decoding=False
+        frozen=True, extra="forbid", env_prefix="SUBGEN_", enable_decoding=False
     )
 
     # The checkpoint that transcribes, and its revision; None: the one that subgen was tested with.
@@ -178,10 +168,16 @@ class Settings(BaseSettings):
     special_tracks: YesNo = False
     # Amplify quiet audio before the model hears it.
     level_quiet_audio: YesNo = True
-    # How long the pieces are that a file is cut into.
-    chunk_seconds: Chunks = ChunkSeconds()
+    # How long a stretch without speech must be for it not to be transcribed; 0: all is transcribed.
+    skip_silence_seconds: Silence = 8
+    # How long the pieces are that a file is cut into; None: what suits the file and the machine.
+    chunk_seconds: Chunk = None
+    # How much of the piece before is heard again at the beginning of each.
+    lead_in_seconds: LeadIn = 3
     # How many pieces are transcribed side by side; None: what suits the machine.
     lanes: Lanes = None
+    # What the model remembers of a piece, in 16 bits or 8; None: what suits the machine.
+    cache_bits: CacheBits = None
     # Which files are looked for when a folder is given: lower case, with the dot.
     media_extensions: Suffixes = (*VIDEO_EXTENSIONS, *AUDIO_EXTENSIONS)
     # Where subgen remembers what it wrote; None: the system's place for that.
@@ -198,6 +194,11 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Nothing is read behind the caller's back: `load_settings` names every source."""
         return (init_settings,)
+
+
+def speeds_file(settings: Settings) -> Path:
+    """Where subgen remembers how fast this machine is."""
+    return state_folder(settings) / "speeds.json"
 
 
 def state_folder(settings: Settings) -> Path:

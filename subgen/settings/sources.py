@@ -9,8 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 import platformdirs
-from pydantic import BaseModel, ValidationError
-from pydantic_settings import EnvSettingsSource
+from pydantic import ValidationError
 
 from subgen.errors import SettingsError
 from subgen.settings.fields import Allowed, Settings
@@ -23,27 +22,10 @@ OTHER_VARIABLES = ("SUBGEN_CONFIG", "SUBGEN_NO_INSTALL")
 
 @dataclass(frozen=True)
 class _Source:
-    """Nested values, and what a person calls the place of one of them."""
+    """Values by setting, and what a person calls the place of one of them."""
 
     values: Mapping[str, object]
-    label: Callable[[tuple[str, ...]], str]
-
-    def holds(self, keys: tuple[str, ...]) -> bool:
-        """Whether it says something about this setting, or about this group of settings."""
-        inside: object = self.values
-        for key in keys:
-            if not isinstance(inside, Mapping) or key not in inside:
-                return False
-            inside = inside[key]
-        return True
-
-
-class _HandedEnvironment(EnvSettingsSource):
-    """The variables of a mapping that is handed in, instead of the process's. Empty ones do not count."""
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        super().__init__(Settings)
-        self.env_vars = {name.lower(): text for name, text in environ.items() if text.strip()}
+    label: Callable[[str], str]
 
 
 def default_config_file() -> Path:
@@ -64,14 +46,14 @@ def load_settings(
     """
     given = {key: value for key, value in (overrides or {}).items() if value is not None}
     sources = (
-        _Source(given, lambda keys: f"option {'.'.join(keys)}"),
+        _Source(given, lambda key: f"option {key}"),
         _from_environment(environ),
         _from_file(_chosen_file(path, environ)),
     )
-    merged: object = {}
+    merged: dict[str, object] = {}
     for source in reversed(sources):
-        _refuse_unknown(source, source.values, Settings, ())
-        merged = _merged(merged, source.values)
+        _refuse_unknown(source)
+        merged |= source.values
     try:
         return Settings.model_validate(merged)
     except ValidationError as error:
@@ -79,16 +61,18 @@ def load_settings(
 
 
 def _from_environment(environ: Mapping[str, str]) -> _Source:
-    ours = {name: text for name, text in environ.items() if name.startswith(PREFIX)}
-    known = [_variable(keys) for keys in _every_setting(Settings)]
+    """The variables that are ours; empty ones do not count."""
+    known = {_variable(key): key for key in Settings.model_fields}
+    ours = [name for name in environ if name.startswith(PREFIX) and name not in OTHER_VARIABLES]
     for name in ours:
-        if name not in known and name not in OTHER_VARIABLES:
-            raise _unknown(f"environment variable {name}", name, known)
-    return _Source(_HandedEnvironment(ours)(), lambda keys: f"environment variable {_variable(keys)}")
+        if name not in known:
+            raise _unknown(f"environment variable {name}", name, list(known))
+    values = {known[name]: environ[name] for name in ours if environ[name].strip()}
+    return _Source(values, lambda key: f"environment variable {_variable(key)}")
 
 
-def _variable(keys: tuple[str, ...]) -> str:
-    return PREFIX + "__".join(keys).upper()
+def _variable(key: str) -> str:
+    return PREFIX + key.upper()
 
 
 def _chosen_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
@@ -100,33 +84,14 @@ def _chosen_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
 
 
 def _from_file(path: Path | None) -> _Source:
-    values = read_yaml(path) if path else {}
-    return _Source(values, lambda keys: f"{path}: {'.'.join(keys)}")
+    return _Source(read_yaml(path) if path else {}, lambda key: f"{path}: {key}")
 
 
-def _group(kind: type[BaseModel], key: str) -> type[BaseModel] | None:
-    """The model behind a setting that is a group of settings, else None."""
-    inner = kind.model_fields[key].annotation
-    return inner if isinstance(inner, type) and issubclass(inner, BaseModel) else None
-
-
-def _every_setting(kind: type[BaseModel]) -> list[tuple[str, ...]]:
-    found: list[tuple[str, ...]] = []
-    for key in kind.model_fields:
-        group = _group(kind, key)
-        found += [(key, *inner) for inner in _every_setting(group)] if group else [(key,)]
-    return found
-
-
-def _refuse_unknown(
-    source: _Source, values: Mapping[str, object], kind: type[BaseModel], above: tuple[str, ...]
-) -> None:
-    for key, value in values.items():
-        if key not in kind.model_fields:
-            raise _unknown(source.label((*above, str(key))), str(key), list(kind.model_fields))
-        group = _group(kind, key)
-        if group and isinstance(value, Mapping):
-            _refuse_unknown(source, value, group, (*above, key))
+def _refuse_unknown(source: _Source) -> None:
+    known = list(Settings.model_fields)
+    for key in source.values:
+        if key not in known:
+            raise _unknown(source.label(key), key, known)
 
 
 def _unknown(label: str, name: str, known: list[str]) -> SettingsError:
@@ -135,31 +100,15 @@ def _unknown(label: str, name: str, known: list[str]) -> SettingsError:
     return SettingsError(f"{label} is not a setting", f"{hint}allowed: {', '.join(known)}")
 
 
-def _merged(below: object, above: object) -> object:
-    """`above` wins, but two groups are merged key by key."""
-    if not isinstance(below, Mapping) or not isinstance(above, Mapping):
-        return above
-    both = {key: _merged(below[key], above[key]) for key in below if key in above}
-    return {**below, **above, **both}
-
-
 def _wrong_value(error: ValidationError, sources: tuple[_Source, ...]) -> SettingsError:
     """The first thing wrong, with the source that said it: the highest one that speaks of it."""
     first = error.errors()[0]
-    keys = tuple(part for part in first["loc"] if isinstance(part, str))
-    label = next(source.label(keys) for source in sources if source.holds(keys))
+    key = str(first["loc"][0])
+    label = next(source.label(key) for source in sources if key in source.values)
     given = "empty" if first["input"] is None else repr(first["input"])
-    return SettingsError(f"{label} cannot be {given}", f"allowed: {_allowed(keys)}")
+    return SettingsError(f"{label} cannot be {given}", f"allowed: {_allowed(key)}")
 
 
-def _allowed(keys: tuple[str, ...]) -> str:
-    """What the innermost setting on the way that says so takes."""
-    kind: type[BaseModel] | None = Settings
-    text = ""
-    for key in keys:
-        if kind is None:
-            break
-        notes = kind.model_fields[key].metadata
-        text = next((note.text for note in notes if isinstance(note, Allowed)), text)
-        kind = _group(kind, key)
-    return text
+def _allowed(key: str) -> str:
+    """What a setting takes, in words."""
+    return next(note.text for note in Settings.model_fields[key].metadata if isinstance(note, Allowed))

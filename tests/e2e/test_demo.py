@@ -82,8 +82,16 @@ def test_nothing_is_written_over_music(written: Path) -> None:
 def test_every_frame_is_accounted_for(written: Path) -> None:
     rows = [json.loads(line) for line in (written / "demo.en.tokens.jsonl").read_text("utf-8").splitlines()]
     frames = {row["frame"] for row in rows}
-    duration = json.loads((written / "demo.en.json").read_text("utf-8"))["duration_ms"]
+    content = json.loads((written / "demo.en.json").read_text("utf-8"))
+    duration, account = content["duration_ms"], content["account"]
+    assert account["skipped"] == []  # it is nowhere silent for 8 s
+    assert account["decoded_frames"] == -(-duration // 80)
     assert set(range(-(-duration // 80))) <= frames
+
+
+def test_every_word_is_covered_and_none_dropped(written: Path) -> None:
+    account = json.loads((written / "demo.en.json").read_text("utf-8"))["account"]
+    assert (account["uncovered"], account["over_silence"], account["looped"]) == ([], 0, 0)
 
 
 def test_the_transcript_says_what_made_it(written: Path) -> None:
@@ -94,8 +102,8 @@ def test_the_transcript_says_what_made_it(written: Path) -> None:
     assert (written / "demo.en.vtt").read_text("utf-8").startswith("WEBVTT")
 
 
-def test_words_come_one_by_one_in_python() -> None:
-    words = transcribe(DEMO, model=TINY, environ={}, config=SETTINGS)
+def test_words_come_one_by_one_in_python(written: Path) -> None:
+    words = transcribe(DEMO, model=TINY, environ={}, config=SETTINGS, state_dir=written / "state")
     first = next(iter(words))
     assert first.text == TRUTH["words"][0]["text"]
     transcript = words.transcript()
@@ -113,11 +121,14 @@ def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("container", ["mkv", "mp4", "ts"])
-def test_delayed_audio_shifts_words_by_the_delay(container: str, speech: Path, tmp_path: Path) -> None:
+def test_delayed_audio_shifts_words_by_the_delay(
+    container: str, speech: Path, written: Path, tmp_path: Path
+) -> None:
     """The same speech alone, and in a film whose audio starts at 4.2 s: all words 4.2 s later."""
     film = mux(tmp_path / f"film.{container}", speech, video_seconds=42, audio_start_ms=4200)
-    base = list(transcribe(speech, model=TINY, environ={}, config=SETTINGS))
-    moved = list(transcribe(film, model=TINY, environ={}, config=SETTINGS))
+    state = written / "state"
+    base = list(transcribe(speech, model=TINY, environ={}, config=SETTINGS, state_dir=state))
+    moved = list(transcribe(film, model=TINY, environ={}, config=SETTINGS, state_dir=state))
     errors, pairs = word_errors([w.text for w in base], [w.text for w in moved])
     assert len(base) > 50
     assert errors <= 2

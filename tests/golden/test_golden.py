@@ -22,7 +22,16 @@ from subgen.captions.languages import detect
 from subgen.captions.layout import layout
 from subgen.captions.words import WordStream, join
 from subgen.levels import Levels
-from subgen.model import FRAME_MS, FRAME_SAMPLES, ChunkFrames, EngineInfo, Frame, TokenKind, Transcript
+from subgen.model import (
+    FRAME_MS,
+    FRAME_SAMPLES,
+    Account,
+    ChunkFrames,
+    EngineInfo,
+    Frame,
+    TokenKind,
+    Transcript,
+)
 
 HERE = Path(__file__).parent
 RECORDINGS = ("english", "japanese")
@@ -63,6 +72,7 @@ def transcript(name: str) -> Transcript:
         cues=tuple(layout(words, about["language"])),
         engine=EngineInfo("recording", "made by hand", 2400),
         frames=tuple(chunks),
+        account=Account(decoded_frames=sum(about["chunk_frames"])),
     )
 
 
@@ -85,6 +95,7 @@ def test_the_expected_transcript_is_read_back(recording: str) -> None:
     made = transcript(recording)
     read = parse(expected(recording, "json").read_text("utf-8"))
     assert (read.words, read.cues, read.engine) == (made.words, made.cues, made.engine)
+    assert read.account == made.account
     assert detect(join(read.words)) == made.language
 
 

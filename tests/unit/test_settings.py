@@ -19,6 +19,7 @@ from subgen.settings import (
     sources,
     state_folder,
 )
+from subgen.settings.fields import Allowed
 
 ROOT = Path(__file__).parents[2]
 Write = Callable[[str], Path]
@@ -74,10 +75,13 @@ def test_options_that_were_not_given_overrule_nothing() -> None:
     assert load_settings(None, {"SUBGEN_LANES": "3"}, {"lanes": None}).lanes == 3
 
 
-def test_groups_are_merged_key_by_key(write: Write) -> None:
+def test_a_mapping_is_a_value_like_others(write: Write) -> None:
     path = write("chunk_seconds: {max: 90}")
-    chunks = load_settings(path, {"SUBGEN_CHUNK_SECONDS__MIN": "20"}).chunk_seconds
-    assert (chunks.min, chunks.max) == (20, 90)
+    assert load_settings(path, {"SUBGEN_CHUNK_SECONDS": "20"}).chunk_seconds == 20
+    said = complaint(path, {"SUBGEN_LANES": "2"}, {"overwrite": True})
+    assert said.startswith(f"{path}: chunk_seconds cannot be {{'max': 90}}: allowed: a whole number")
+    said = complaint(write("chunk_seconds: 20"), {}, {"chunk_seconds": {"max": 90}})
+    assert said.startswith("option chunk_seconds cannot be {'max': 90}: allowed: a whole number")
 
 
 def test_settings_are_frozen() -> None:
@@ -117,9 +121,11 @@ def test_every_setting_can_be_a_variable() -> None:
         "SUBGEN_OVERWRITE": "true",
         "SUBGEN_SPECIAL_TRACKS": "1",
         "SUBGEN_LEVEL_QUIET_AUDIO": "false",
-        "SUBGEN_CHUNK_SECONDS__MIN": "10",
-        "SUBGEN_CHUNK_SECONDS__MAX": "20",
+        "SUBGEN_SKIP_SILENCE_SECONDS": "0",
+        "SUBGEN_CHUNK_SECONDS": "10",
+        "SUBGEN_LEAD_IN_SECONDS": "2",
         "SUBGEN_LANES": "4",
+        "SUBGEN_CACHE_BITS": "8",
         "SUBGEN_MEDIA_EXTENSIONS": "MKV,.mp4",
         "SUBGEN_STATE_DIR": "state",
     }
@@ -135,8 +141,11 @@ def test_every_setting_can_be_a_variable() -> None:
         "overwrite": True,
         "special_tracks": True,
         "level_quiet_audio": False,
-        "chunk_seconds": {"min": 10, "max": 20},
+        "skip_silence_seconds": 0,
+        "chunk_seconds": 10,
+        "lead_in_seconds": 2,
         "lanes": 4,
+        "cache_bits": 8,
         "media_extensions": (".mkv", ".mp4"),
         "state_dir": Path("state"),
     }
@@ -203,10 +212,12 @@ def test_an_unknown_key_is_named_with_its_file_and_the_likely_one(write: Write) 
     )
 
 
-def test_an_unknown_key_in_a_group_is_named_in_full(write: Write) -> None:
+def test_a_key_below_a_setting_is_shown_with_what_is_allowed(write: Write) -> None:
     path = write("chunk_seconds: {maxi: 3}")
     said = complaint(path, {})
-    assert said == f"{path}: chunk_seconds.maxi is not a setting: did you mean max? allowed: min, max"
+    assert said == (
+        f"{path}: chunk_seconds cannot be {{'maxi': 3}}: allowed: a whole number of seconds from 5 to 600"
+    )
 
 
 @pytest.mark.parametrize("text", ["7: x", "_env_file: x", "? [a]\n: b", "chunk_seconds: {3: x}", "<<: {}"])
@@ -219,7 +230,9 @@ def test_an_unknown_variable_is_named_with_the_likely_one() -> None:
     assert said.startswith(
         "environment variable SUBGEN_DELAYMS is not a setting: did you mean SUBGEN_DELAY_MS?"
     )
-    assert "SUBGEN_CHUNK_SECONDS__MIN" in said
+    assert "SUBGEN_LEAD_IN_SECONDS" in said
+    said = complaint(None, {"SUBGEN_CHUNK_SECONDS__MIN": "20"})
+    assert "__MIN is not a setting: did you mean SUBGEN_CHUNK_SECONDS? allowed: SUBGEN_MODEL," in said
 
 
 def test_variables_of_others_and_of_the_scripts_are_let_be() -> None:
@@ -244,9 +257,19 @@ WRONG = {
     "output_dir: 3": "output_dir cannot be 3: allowed: a folder",
     "output_dir: ~nobody-of-this-name/x": "output_dir cannot be '~nobody-of-this-name/x': allowed",
     "overwrite: maybe": "overwrite cannot be 'maybe': allowed: true or false",
-    "chunk_seconds: 30": "chunk_seconds cannot be 30: allowed: min and max",
-    "chunk_seconds: {min: 1}": "chunk_seconds.min cannot be 1: allowed: a whole number of seconds from 5",
-    "chunk_seconds: {min: 90}": "chunk_seconds cannot be {'min': 90}: allowed: min and max, whole seconds",
+    "chunk_seconds: 4": "chunk_seconds cannot be 4: allowed: a whole number of seconds from 5 to 600",
+    "chunk_seconds: 601": "chunk_seconds cannot be 601: allowed: a whole number of seconds from 5 to 600",
+    "chunk_seconds: {min: 30, max: 60}": "chunk_seconds cannot be {'min': 30, 'max': 60}: allowed: a whole",
+    "chunk_seconds: {}": "chunk_seconds cannot be {}: allowed: a whole number",
+    "skip_silence_seconds: {after: 8}": "skip_silence_seconds cannot be {'after': 8}: allowed: a whole",
+    "skip_silence_seconds: -1": "skip_silence_seconds cannot be -1: allowed: a whole number of seconds up to",
+    "skip_silence_seconds:": "skip_silence_seconds cannot be empty: allowed: a whole number of seconds up",
+    "skip_silence_seconds: false": "skip_silence_seconds cannot be False: allowed: a whole number",
+    "lead_in_seconds: 11": "lead_in_seconds cannot be 11: allowed: a whole number of seconds from 0 to 10",
+    "lead_in_seconds: 1.5": "lead_in_seconds cannot be '1.5': allowed: a whole number",
+    "cache_bits: 4": "cache_bits cannot be 4: allowed: 8 or 16",
+    "cache_bits: true": "cache_bits cannot be True: allowed: 8 or 16",
+    "cache_bits: {keys: 8}": "cache_bits cannot be {'keys': 8}: allowed: 8 or 16",
     "lanes: 0": "lanes cannot be 0: allowed: a whole number from 1 to 256",
     "lanes: 2.5": "lanes cannot be '2.5': allowed",
     "media_extensions: [a/b]": "media_extensions cannot be 'a/b': allowed: file name extensions",
@@ -260,10 +283,27 @@ def test_a_wrong_value_is_named_with_its_file_and_what_is_allowed(write: Write, 
 
 
 def test_a_wrong_variable_is_named() -> None:
-    said = complaint(None, {"SUBGEN_CHUNK_SECONDS__MAX": "long"})
-    assert said.startswith(
-        "environment variable SUBGEN_CHUNK_SECONDS__MAX cannot be 'long': allowed: a whole"
+    said = complaint(None, {"SUBGEN_CHUNK_SECONDS": "long"})
+    assert said == (
+        "environment variable SUBGEN_CHUNK_SECONDS cannot be 'long':"
+        " allowed: a whole number of seconds from 5 to 600"
     )
+    said = complaint(None, {"SUBGEN_CACHE_BITS": "4"})
+    assert said == "environment variable SUBGEN_CACHE_BITS cannot be '4': allowed: 8 or 16"
+
+
+def test_numbers_may_be_null_where_that_means_something(write: Write) -> None:
+    path = write("chunk_seconds: null\nlanes:\ncache_bits: null")
+    assert load_settings(path, {}) == Settings()
+    text = "chunk_seconds: 5\nlanes: 256\ncache_bits: 16\nlead_in_seconds: 10\nskip_silence_seconds: 3600"
+    settings = load_settings(write(text), {})
+    assert (settings.chunk_seconds, settings.lanes, settings.cache_bits) == (5, 256, 16)
+    assert (settings.lead_in_seconds, settings.skip_silence_seconds) == (10, 3600)
+
+
+@pytest.mark.parametrize("key", Settings.model_fields)
+def test_each_setting_says_what_it_takes(key: str) -> None:
+    assert sum(isinstance(note, Allowed) for note in Settings.model_fields[key].metadata) == 1
 
 
 def test_the_source_that_won_is_blamed(write: Write) -> None:
