@@ -63,8 +63,8 @@ MEDIUM = Shape(
 )  # fmt: skip
 
 
-def random_weights(shape: Shape, seed: int) -> dict[str, Any]:
-    """Weights that make varied tokens: the audio outweighs what was said last."""
+def parameter_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
+    """The shape of every tensor of a checkpoint, by its name in the file; nothing is computed."""
     from mlx import nn
     from mlx.utils import tree_flatten
     from mlx_audio.stt.models.voxtral_realtime.voxtral_realtime import Model, ModelConfig
@@ -72,14 +72,24 @@ def random_weights(shape: Shape, seed: int) -> dict[str, Any]:
     model = Model(ModelConfig.from_dict(json.loads(json.dumps(shape.config()))))
     model.encoder.audio_language_projection_0 = nn.Linear(4 * shape.dim, shape.width, bias=False)
     model.encoder.audio_language_projection_2 = nn.Linear(shape.width, shape.width, bias=False)
+    return {name: tuple(value.shape) for name, value in tree_flatten(model.parameters())}
+
+
+def distribution(name: str, size: tuple[int, ...]) -> tuple[float, float]:
+    """Mean and deviation of weights that make varied tokens: the audio outweighs what was said last."""
+    if len(size) == 1:
+        return (1.0 if name.endswith("norm.weight") else 0.0), 0.1
+    loudness = {"decoder.tok_embeddings.weight": 0.4, "encoder.audio_language_projection_2.weight": 6.0}
+    return 0.0, 1.5 / float(np.sqrt(np.prod(size[1:]))) * loudness.get(name, 1.0)
+
+
+def random_weights(shape: Shape, seed: int) -> dict[str, Any]:
+    """Float32 weights of `distribution`, by name."""
     rng = np.random.default_rng(seed)
     weights = {}
-    for name, value in tree_flatten(model.parameters()):
-        scale = 0.1 if value.ndim == 1 else 1.5 / np.sqrt(np.prod(value.shape[1:]))
-        drawn = rng.standard_normal(value.shape) * scale + (1.0 if name.endswith("norm.weight") else 0.0)
-        weights[name] = mx.array(drawn.astype(np.float32))
-    weights["decoder.tok_embeddings.weight"] *= 0.4
-    weights["encoder.audio_language_projection_2.weight"] *= 6
+    for name, size in parameter_shapes(shape).items():
+        mean, deviation = distribution(name, size)
+        weights[name] = mx.array((rng.standard_normal(size) * deviation + mean).astype(np.float32))
     return weights
 
 
@@ -92,19 +102,25 @@ def write_checkpoint(
     weights = random_weights(shape, seed)
     if bits is not None:
         config["quantization"] = {"group_size": 32, "bits": bits}
-        for name in [n for n in weights if _is_linear(n) or (embeddings and "tok_embeddings" in n)]:
+        for name in [n for n in weights if is_linear(n) or (embeddings and "tok_embeddings" in n)]:
             packed, scales, biases = mx.quantize(weights.pop(name), group_size=32, bits=bits)
             stem = name.removesuffix(".weight")
             weights |= {f"{stem}.weight": packed, f"{stem}.scales": scales, f"{stem}.biases": biases}
     mx.save_safetensors(str(folder / "model.safetensors"), weights)
     (folder / "config.json").write_text(json.dumps(config))
-    pieces = [bytes([65 + i % 26]) + (b" " if i % 3 else b"") for i in range(shape.vocabulary - 1000)]
-    vocabulary = [{"rank": i, "token_bytes": base64.b64encode(p).decode()} for i, p in enumerate(pieces)]
-    (folder / "tekken.json").write_text(json.dumps({"vocab": vocabulary, "config": {}}))
+    write_vocabulary(folder, shape)
     return folder
 
 
-def _is_linear(name: str) -> bool:
+def write_vocabulary(folder: Path, shape: Shape) -> None:
+    """tekken.json: letters, two in three of them with a space."""
+    pieces = [bytes([65 + i % 26]) + (b" " if i % 3 else b"") for i in range(shape.vocabulary - 1000)]
+    vocabulary = [{"rank": i, "token_bytes": base64.b64encode(p).decode()} for i, p in enumerate(pieces)]
+    (folder / "tekken.json").write_text(json.dumps({"vocab": vocabulary, "config": {}}))
+
+
+def is_linear(name: str) -> bool:
+    """Whether it is a matrix of a layer's attention or feed-forward: those are what is quantised."""
     return name.endswith(".weight") and any(part in name for part in (".attention.w", "feed_forward"))
 
 
