@@ -8,9 +8,11 @@ stream = engine.stream(); stream.feed(pcm); ...; stream.finish()
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from concurrent.futures import Future
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 from subgen.model import Chunk, ChunkFrames, EngineInfo, Priority
 from subgen.speech.engine import Heard
@@ -91,7 +93,7 @@ class VoxtralEngine:
 
     def stream(self, block_frames: int = LIVE_BLOCK_FRAMES) -> LiveStream:
         """A stream of its own that encodes `block_frames` frames of 80 ms at a time."""
-        return LiveStream(self._checkpoint, self._geometry, block_frames, self._worker.call)
+        return LiveStream(self._checkpoint, self._geometry, block_frames, self._call)
 
     def submit(
         self,
@@ -107,7 +109,15 @@ class VoxtralEngine:
         """
         geometry = self._geometry if delay_ms is None else Geometry.of_delay(delay_ms)
         _ = self._pool
-        return self._worker.submit(chunk, geometry, priority, heard)
+        return self._worker.submit(chunk, geometry, priority, partial(self._told, heard))
+
+    def _told(self, heard: Heard, frames: int) -> None:
+        """A method, so that a job holds on to the engine, which would be closed when nobody does."""
+        heard(frames)
+
+    def _call(self, function: Callable[[], Any]) -> Any:
+        """On the thread that MLX belongs to; whoever holds on to this holds on to the engine."""
+        return self._worker.call(function)
 
     def _chosen(self, *, fresh: bool) -> Speed:
         return self._worker.call(

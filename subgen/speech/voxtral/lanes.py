@@ -68,7 +68,11 @@ class Beginnings:
         mx.eval(self._audio, *self._state.arrays)
 
     def encode(self, pcm: Pcm, geometry: Geometry) -> Encoded:
-        """All of a stream at once, lazily: `pcm`, padded, through the encoder."""
+        """All of a stream at once, lazily: `pcm`, padded, through the encoder.
+
+        Raises `CheckpointInvalid` where the prompt does not fit into the decoder's window.
+        """
+        check_window(self._checkpoint, geometry)
         frames = geometry.total_frames(len(pcm)) - COMMON_FRAMES
         block = np.zeros((1, BEFORE + frames * FRAME_SAMPLES + AFTER), np.float32)
         first = BEFORE + (LEFT_FRAMES - COMMON_FRAMES) * FRAME_SAMPLES
@@ -83,7 +87,6 @@ class Beginnings:
 
     def _begun(self, geometry: Geometry) -> _Beginning:
         decoder = self._model.decoder
-        check_window(self._checkpoint, geometry)
         scales, caches = delay_scales(decoder, geometry.delay_frames), new_caches(decoder)
         tokens = prompt_tokens(self._checkpoint, geometry)
         logits = decode(decoder, self._audio, tokens[None, :COMMON_FRAMES], scales, caches)

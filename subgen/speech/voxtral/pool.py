@@ -100,6 +100,8 @@ class LanePool:
         self._blocks: deque[_Block] = deque()
         self._passes = 0
         self._block = BLOCK
+        self._rested = False
+        self._laying_out = 0  # how many lanes are being made
 
     @property
     def busy(self) -> bool:
@@ -110,19 +112,20 @@ class LanePool:
         """Do one block of work."""
         try:
             self._advance(queue)
-        except RuntimeError as error:  # what MLX raises, most likely because memory ran out
+        except (RuntimeError, MemoryError) as error:  # what MLX raises, most likely because memory ran out
             self._retreat(queue, error)
 
     def clear(self, queue: JobQueue[Encoded], error: SubgenError) -> None:
         """Fail all that waits or is under way."""
         for job in self._under_way():
-            _fail(job, error)
-        while (waiting := queue.next()) is not None:
-            _fail(waiting, error)
+            job.fail(error)
+        queue.fail(error)
         self._start_over()
 
     def _advance(self, queue: JobQueue[Encoded]) -> None:
         self._drop_cancelled()
+        if self._rested:
+            self.most_lanes = min(2 * self.most_lanes, self._wanted_lanes)  # memory may be there again
         self._fit(queue)
         steps, begun = self.work.steps, self._clock()
         self._encode(queue)
@@ -137,23 +140,28 @@ class LanePool:
         if self.work.steps > steps:
             fit = int(BLOCK_SECONDS / max(decoded / (self.work.steps - steps), 1e-6))
             self._block = max(1, min(BLOCK, fit))
+        self._rested = not self.busy and not len(queue)
 
     def _drop_cancelled(self) -> None:
-        for lane in [lane for lane, job in self._active.items() if job.future.cancelled()]:
-            del self._active[lane]
-            self._lanes.free(lane)
+        for lane, job in list(self._active.items()):
+            if job.future.cancelled():
+                job.drop()
+                del self._active[lane]
+                self._lanes.free(lane)
 
     def _fit(self, queue: JobQueue[Encoded]) -> None:
         """As many lanes as there is work for, each with room for the longest stream that comes next."""
         size = self._best_size(len(self._active) + len(queue))
-        room = min(max((_positions(job) for job in queue.first(size)), default=0), self._lanes.window)
+        room = max((_positions(job, self._lanes.window) for job in queue.first(size)), default=0)
         grows = size > self._lanes.size or room > self._lanes.room
         shrinks = len(queue) == 0 and size <= self._lanes.size * 3 // 4
         if not size or not (grows or shrinks):
             return
         kept = sorted(self._active)
         self._active = {new: self._active[old] for new, old in enumerate(kept)}
+        self._laying_out = size
         self._lanes.rearrange([*kept, *[None] * (size - len(kept))], room)
+        self._laying_out = 0
 
     def _best_size(self, streams: int) -> int:
         """The number of lanes for so many streams: the fastest that was measured and holds them."""
@@ -171,12 +179,16 @@ class LanePool:
             try:
                 job.encoded = self._beginnings.encode(job.chunk.pcm, job.geometry)
                 (mx.eval if device().is_cpu else mx.async_eval)(job.encoded.audio)
-            except RuntimeError as error:
+            except EngineError as error:
+                queue.remove(job)
+                job.fail(error)
+            except (RuntimeError, MemoryError) as error:
                 job.encoded = None
-                if self.busy and _MEMORY.search(str(error)):
+                others = self.busy or any(other.encoded is not None for other in waiting)
+                if others and _is_memory(error):
                     return  # there will be room when a lane is done
                 queue.remove(job)
-                _fail(job, _given_up(error))
+                job.fail(_given_up(error))
 
     def _refill(self, queue: JobQueue[Encoded]) -> None:
         for lane in range(self._lanes.size):
@@ -185,8 +197,8 @@ class LanePool:
             job = queue.next()
             if job is None:
                 return
-            if job.encoded is None:  # one of a higher priority came in meanwhile
-                queue.put_back(job)
+            if job.encoded is None or _positions(job, self._lanes.window) > self._lanes.room:
+                queue.put_back(job)  # it came in after the lanes were laid out
                 return
             self._active[lane] = job
             self._lanes.begin(lane, job.encoded)
@@ -213,9 +225,12 @@ class LanePool:
         """Take the tokens of all blocks but the newest `keep` off the device, and hand them out."""
         while len(self._blocks) > keep:
             ids = np.array(self._blocks[0].tokens).astype(np.int64)
-            for lane, job in self._blocks.popleft().jobs.items():
-                if not job.future.cancelled() and job.take(ids[lane]):
+            for lane, job in self._blocks[0].jobs.items():
+                if job.future.cancelled():
+                    job.drop()
+                elif job.take(ids[lane]):
                     self._finish(job)
+            self._blocks.popleft()
 
     def _finish(self, job: Job[Encoded]) -> None:
         ids: Ids = np.concatenate(job.ids)
@@ -224,20 +239,22 @@ class LanePool:
         if job.future.set_running_or_notify_cancel():
             job.future.set_result(ChunkFrames(chunk.first_sample, chunk.frames, frames, chunk.lead_frames))
 
-    def _retreat(self, queue: JobQueue[Encoded], error: RuntimeError) -> None:
+    def _retreat(self, queue: JobQueue[Encoded], error: Exception) -> None:
         """Begin again what was under way, in half as many lanes; what fails in one lane fails alone."""
-        jobs = [job for job in self._under_way() if not job.future.cancelled()]
-        if len(jobs) <= 1:
-            for job in jobs:
-                _fail(job, _given_up(error))
-            if not _MEMORY.search(str(error)):
-                self.most_lanes = self._wanted_lanes  # it was that job's own fault
-        else:
-            self.most_lanes = max(1, min(self.most_lanes, len(jobs)) // 2)
+        jobs = [job for job in self._under_way() if not job.future.done()]
+        size = max(self._laying_out, self._lanes.size)
+        if size > 1:
+            self.most_lanes = size // 2
             self.work.halvings += 1
             for job in jobs:
                 job.restart()
                 queue.put_back(job)
+        else:
+            for job in jobs or queue.first(1):
+                queue.remove(job)
+                job.fail(_given_up(error))
+            if not _is_memory(error):
+                self.most_lanes = self._wanted_lanes  # it was that job's own fault
         self._start_over()
 
     def _under_way(self) -> list[Job[Encoded]]:
@@ -246,21 +263,22 @@ class LanePool:
         return list(dict.fromkeys(found))
 
     def _start_over(self) -> None:
-        self._active, self._blocks = {}, deque()
+        self._active, self._blocks, self._laying_out = {}, deque(), 0
         self._lanes = self._new_lanes()
         mx.clear_cache()
 
 
-def _positions(job: Job[Any]) -> int:
-    return job.geometry.total_frames(len(job.chunk.pcm))
+def _positions(job: Job[Any], window: int) -> int:
+    """Room that the job's stream needs in a lane."""
+    return min(job.geometry.total_frames(len(job.chunk.pcm)), window)
 
 
-def _given_up(error: RuntimeError) -> EngineError:
+def _is_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or bool(_MEMORY.search(str(error)))
+
+
+def _given_up(error: Exception) -> EngineError:
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    way_out = "close other programs, or use a smaller checkpoint" if _MEMORY.search(reason) else ""
-    return EngineError(f"MLX gave up ({reason})", way_out)
-
-
-def _fail(job: Job[Any], error: SubgenError) -> None:
-    if job.future.set_running_or_notify_cancel():
-        job.future.set_exception(error)
+    if _is_memory(error):
+        return EngineError(f"MLX gave up ({reason})", "close other programs, or use a smaller checkpoint")
+    return EngineError(f"MLX gave up ({reason})", "try it again, and report it if it stays")

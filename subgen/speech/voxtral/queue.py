@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -16,6 +17,7 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from subgen.errors import SubgenError
 from subgen.model import Chunk, ChunkFrames, Priority
 from subgen.speech.voxtral.geometry import Geometry
 
@@ -39,6 +41,7 @@ class Job(Generic[Audio]):
     scheduled: int = 0
     ids: list[Ids] = field(default_factory=list)
     told: int = 0
+    dropped: bool = False
 
     @property
     def due(self) -> int:
@@ -61,12 +64,29 @@ class Job(Generic[Audio]):
         self.ids, self.scheduled, self.encoded = [], 0, None
         self._tell()
 
+    def fail(self, error: SubgenError) -> None:
+        """End it with `error`, if it has not ended."""
+        if self.future.cancelled():
+            self.drop()
+        elif not self.future.done() and self.future.set_running_or_notify_cancel():
+            self.future.set_exception(error)
+
+    def drop(self) -> None:
+        """Tell those who wait for a future that was cancelled that it is over."""
+        if not self.dropped:
+            self.dropped = True
+            self.future.set_running_or_notify_cancel()
+
     def _tell(self) -> None:
         lead = self.chunk.lead_frames  # that much was told of the chunk before
         done = max(0, min(sum(map(len, self.ids)), self.chunk.frames) - lead) - self.told
         if done:
             self.told += done
-            self.heard(done)
+            try:
+                self.heard(done)
+            except Exception:
+                # Event dispatch: a listener's fault must cost nobody a chunk.
+                logging.getLogger(__name__).exception("the listener to progress failed")
 
 
 class JobQueue(Generic[Audio]):
@@ -104,14 +124,22 @@ class JobQueue(Generic[Audio]):
         with self._lock:
             return [job for _, job in heapq.nsmallest(count, self._waiting())]
 
+    def fail(self, error: SubgenError) -> None:
+        """End all that wait with `error`."""
+        while (job := self.next()) is not None:
+            job.fail(error)
+
     def remove(self, job: Job[Audio]) -> None:
         """Take out a job that waits."""
         with self._lock:
             self._keep(lambda other: other is not job)
 
     def _waiting(self) -> list[tuple[tuple[int, int], Job[Audio]]]:
-        if any(job.future.cancelled() for _, job in self._heap):
-            self._keep(lambda job: not job.future.cancelled())
+        cancelled = [job for _, job in self._heap if job.future.cancelled()]
+        if cancelled:
+            self._keep(lambda job: job not in cancelled)
+            for job in cancelled:
+                job.drop()
         return self._heap
 
     def _keep(self, wanted: Callable[[Job[Audio]], bool]) -> None:

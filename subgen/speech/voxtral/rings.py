@@ -14,7 +14,7 @@ import mlx.core as mx
 from subgen.speech.voxtral.activations import attention, softmax_parts
 
 EIGHT_BITS = 8
-_GROUPS = (64, 32)
+SMALLEST_GROUP = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,21 +100,22 @@ class EightBitRing(Ring):
 
     def _empty(self, lanes: int, heads: int, room: int, width: int, dtype: mx.Dtype) -> list[mx.array]:
         packed = width * EIGHT_BITS // 32
-        groups = width // _group(width)
+        groups = width // group_size(width)
         kinds = [(packed, mx.uint32), (groups, dtype), (groups, dtype)]
         return [mx.zeros((lanes, heads, room, last), kind) for last, kind in kinds]
 
     def _packed(self, new: mx.array) -> tuple[mx.array, ...]:
-        return tuple(mx.quantize(new, group_size=_group(new.shape[-1]), bits=EIGHT_BITS))
+        return tuple(mx.quantize(new, group_size=group_size(new.shape[-1]), bits=EIGHT_BITS))
 
 
 def _product(x: mx.array, packed: list[mx.array], *, transpose: bool) -> mx.array:
     width = packed[0].shape[-1] * 32 // EIGHT_BITS
     weights, scales, offsets = packed
     return mx.quantized_matmul(
-        x, weights, scales, offsets, transpose=transpose, group_size=_group(width), bits=EIGHT_BITS
+        x, weights, scales, offsets, transpose=transpose, group_size=group_size(width), bits=EIGHT_BITS
     )
 
 
-def _group(width: int) -> int:
-    return next(size for size in _GROUPS if width % size == 0)
+def group_size(width: int) -> int:
+    """How many of `width` numbers, a multiple of 32, share a scale and an offset."""
+    return 64 if width % 64 == 0 else SMALLEST_GROUP

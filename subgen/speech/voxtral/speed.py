@@ -23,7 +23,8 @@ from subgen.model import FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE
 from subgen.speech.voxtral.checkpoint import Checkpoint
 from subgen.speech.voxtral.device import SpeedWarning, device, memory_limit_bytes, mlx_version
 from subgen.speech.voxtral.geometry import Geometry
-from subgen.speech.voxtral.lanes import COMMON_FRAMES, Beginnings, Encoded, Lanes
+from subgen.speech.voxtral.lanes import COMMON_FRAMES, ROOM_STEP, Beginnings, Encoded, Lanes
+from subgen.speech.voxtral.rings import SMALLEST_GROUP, group_size
 
 LADDER = (1, 2, 4, 6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 96, 128)
 CHUNK_SECONDS = (60, 45, 30, 20)
@@ -31,8 +32,9 @@ USUAL_SECONDS = 30
 CACHE_SHARE = 0.6
 """Of the memory that is free when the weights are loaded; encoding and the system need the rest."""
 PASSES = 3
-ENCODED_SECONDS = 20
-BUDGET_SECONDS = 20.0
+ENCODED_SECONDS = 5
+SLOW_MS = 100.0
+SLOW_LADDER = (1, 16, 32, 48, 64, 96, 128)
 UNKNOWN_BYTES = 2_000_000_000
 """What is taken to be free where nobody tells."""
 WORTH = 1.03
@@ -128,41 +130,58 @@ class Probe:
 
         Raises `EngineError` where there is no room for a single lane.
         """
-        usual = self._seconds[0] if len(self._seconds) == 1 else USUAL_SECONDS
-        self._climb(usual, self._bits or 16)
+        bits = self._bits or 16
+        usual = next((s for s in self._usual_first() if self._fits(1, s, bits)), None)
+        if usual is None:
+            raise EngineError(
+                f"{self._checkpoint.name}: there is no memory left for a single lane",
+                "close other programs, or use a smaller checkpoint",
+            )
+        self._climb(usual, bits)
         best = best_rung(self._rungs)
         for seconds in self._seconds:
-            if seconds != usual:
-                self._try(best.lanes, seconds, best.cache_bits)
-        if self._bits is None and not device().is_cpu:
+            # Where a pass takes long, it takes about as long with other chunks: the longest will do.
+            if seconds != usual and self._try(best.lanes, seconds, best.cache_bits) and self._is_slow:
+                break
+        if self._bits is None and not device().is_cpu and takes_eight_bits(self._checkpoint):
             # 8-bit products crawl on a CPU; elsewhere a smaller cache is less to read, and leaves room.
             self._climb(best.chunk_seconds, 8, [n for n in LADDER if n >= best.lanes])
         best = best_rung(self._rungs)
         pipelined = self._is_worth_pipelining(best)
-        encoded = self._encode_realtime()
+        encoded = self._encode_realtime(best.chunk_seconds)
         mx.clear_cache()
         ladder = sorted(self._rungs, key=lambda rung: (rung.cache_bits != best.cache_bits, rung.lanes))
         return Speed(best.lanes, best.chunk_seconds, best.cache_bits, tuple(ladder), encoded, pipelined)
 
+    @property
+    def _is_slow(self) -> bool:
+        """Whether a pass over one lane takes so long that not every rung can be tried."""
+        return bool(self._rungs) and self._rungs[0].step_ms > SLOW_MS
+
     def _climb(self, seconds: int, bits: int, ladder: Iterable[int] = LADDER) -> None:
-        began, best, worse = self._clock(), 0.0, 0
-        for lanes in ladder:
+        best, worse = 0.0, 0
+        fitting = [lanes for lanes in ladder if self._fits(lanes, seconds, bits)]
+        for lanes in fitting:
+            if self._is_slow and lanes not in SLOW_LADDER and lanes != fitting[-1]:
+                continue
             rung = self._try(lanes, seconds, bits)
             if rung is None:
                 break
             worse = worse + 1 if rung.realtime < best else 0
             best = max(best, rung.realtime)
-            if worse == 3 or self._clock() - began > BUDGET_SECONDS:
+            if worse == (1 if self._is_slow else 3):
                 break
-        if not self._rungs:
-            raise EngineError(
-                f"{self._checkpoint.name}: there is no memory left for a single lane",
-                "close other programs, or use a smaller checkpoint",
-            )
+
+    def _usual_first(self) -> tuple[int, ...]:
+        """Chunk lengths to climb with: the usual one, else shorter ones."""
+        return self._seconds if len(self._seconds) == 1 else (USUAL_SECONDS, *CHUNK_SECONDS[-1:])
+
+    def _fits(self, lanes: int, seconds: int, bits: int) -> bool:
+        return lanes * lane_bytes(self._checkpoint, self._positions(seconds), bits) <= self._room_bytes
 
     def _try(self, lanes: int, seconds: int, bits: int) -> Rung | None:
         """Time a rung; None where it does not fit."""
-        if lanes * lane_bytes(self._checkpoint, self._positions(seconds), bits) > self._room_bytes:
+        if not self._fits(lanes, seconds, bits):
             return None
         try:
             step = self._timed(lanes, seconds, bits)
@@ -183,28 +202,36 @@ class Probe:
         return alone * 1000 > rung.step_ms
 
     def _timed(self, lanes: int, seconds: int, bits: int, *, pipelined: bool = True) -> float:
-        """Seconds of a pass, the fastest of a few; the caches as full as those of lanes at all places are."""
+        """Seconds of a pass, the fastest of a few; the caches as full as those of lanes at all places are.
+
+        One that takes long is timed once: what disturbs it is short.
+        """
         tried = Lanes(self._checkpoint, self._beginnings, cache_bits=bits, pipelined=pipelined)
         positions = self._positions(seconds)
         tried.rearrange([None] * lanes, positions)
         width = self._checkpoint.model.decoder.config.dim
         audio = mx.zeros((positions - COMMON_FRAMES, width), tried.dtype)
         for lane in range(lanes):
-            tried.begin(lane, Encoded(audio, self._geometry), positions - 2 * PASSES)
-        fastest = float("inf")
-        mx.eval(tried.run(1))
-        for _ in range(2):
-            began = self._clock()
-            mx.eval(tried.run(PASSES - 1))
-            fastest = min(fastest, (self._clock() - began) / (PASSES - 1))
+            tried.begin(lane, Encoded(audio, self._geometry), positions - 3 * PASSES)
+        mx.eval(tried.run(1))  # the first pass allocates
+        fastest = self._seconds_of(tried, 1)
+        if fastest * 1000 < SLOW_MS:
+            fastest = min(fastest, *(self._seconds_of(tried, PASSES) for _ in range(2)))
         return fastest
 
-    def _encode_realtime(self) -> float:
+    def _seconds_of(self, lanes: Lanes, passes: int) -> float:
+        began = self._clock()
+        mx.eval(lanes.run(passes))
+        return (self._clock() - began) / passes
+
+    def _encode_realtime(self, seconds: int) -> float:
+        """Seconds of audio encoded in a second, the padding of chunks of `seconds` included."""
         pcm = np.zeros(ENCODED_SECONDS * SAMPLE_RATE, np.float32)
         mx.eval(self._beginnings.encode(pcm[:FRAME_SAMPLES], self._geometry).audio)
         began = self._clock()
         mx.eval(self._beginnings.encode(pcm, self._geometry).audio)
-        return round(ENCODED_SECONDS / (self._clock() - began), 3)
+        a_frame = (self._clock() - began) / (self._positions(ENCODED_SECONDS) - COMMON_FRAMES)
+        return round(seconds / ((self._positions(seconds) - COMMON_FRAMES) * a_frame), 3)
 
     def _positions(self, seconds: int) -> int:
         return self._geometry.total_frames(seconds * SAMPLE_RATE)
@@ -226,9 +253,15 @@ def lane_bytes(checkpoint: Checkpoint, positions: int, cache_bits: int) -> int:
     config = decoder.config
     numbers = 2 * len(decoder.layers) * config.n_kv_heads * config.head_dim
     wide = decoder.norm.weight.dtype.size
-    # In 8 bits there are a scale and an offset besides, for each group of 64.
-    per_number = 1 + 2 * wide / 64 if cache_bits == 8 else wide
-    return int(min(positions, config.sliding_window) * numbers * per_number)
+    # In 8 bits there are a scale and an offset besides, for each group.
+    per_number = 1 + 2 * wide / group_size(config.head_dim) if cache_bits == 8 else wide
+    room = min(-(-positions // ROOM_STEP) * ROOM_STEP, config.sliding_window)
+    return int(room * numbers * per_number)
+
+
+def takes_eight_bits(checkpoint: Checkpoint) -> bool:
+    """Whether the heads can be divided into groups that share a scale."""
+    return bool(checkpoint.model.decoder.config.head_dim % SMALLEST_GROUP == 0)
 
 
 def _longest_seconds(checkpoint: Checkpoint, geometry: Geometry, lanes: int, cache_bits: int) -> int:
@@ -255,9 +288,20 @@ def _read(file: Path | None, key: str) -> Speed | None:
         if known is None:
             return None
         ladder = tuple(Rung(**rung) for rung in known.pop("ladder"))
-        return Speed(**known, ladder=ladder)
+        speed = Speed(**known, ladder=ladder)
+        return speed if _is_plausible(speed) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _is_plausible(speed: Speed) -> bool:
+    """Whether it can have been written by `_write`: nobody's edit shall bring the engine down."""
+    rungs: list[Speed | Rung] = [speed, *speed.ladder]
+    whole = all(type(n) is int for r in rungs for n in (r.lanes, r.chunk_seconds, r.cache_bits))
+    if not whole or not all(isinstance(rung.step_ms, int | float) for rung in speed.ladder):
+        return False
+    within = all(1 <= r.lanes <= 256 and 1 <= r.chunk_seconds <= 600 for r in rungs)
+    return within and all(rung.cache_bits in {8, 16} for rung in rungs)
 
 
 def _write(file: Path | None, key: str, speed: Speed) -> None:

@@ -49,6 +49,8 @@ class Worker:
 
     def call(self, function: Callable[[], T]) -> T:
         """Run `function` on the worker's thread between two blocks, and return what it returns or raises."""
+        if threading.current_thread() is self._thread:
+            return function()
         future: Future[T] = Future()
         with self._changed:
             self._check_open()
@@ -104,6 +106,7 @@ class Worker:
             future.set_exception(closed)
         if self._pool is not None:
             self._pool.clear(self._queue, closed)
+        self._queue.fail(closed)
         self._pool = None
 
     def _wait(self) -> None:

@@ -35,7 +35,7 @@ DELAYS_MS = (2400, 480, 80)
 LIVE = Geometry.of_delay(480)
 ENOUGH = 0.995
 """The share of equal frames, where numbers have 16 bits or fewer."""
-LONG = 140 * FRAME_SAMPLES  # beyond the windows of all these decoders, 128 to 150 positions
+LONG = 112 * FRAME_SAMPLES  # 150 positions and more: beyond the windows of all these decoders
 LENGTHS = st.sampled_from(
     (
         0,
@@ -83,13 +83,12 @@ def demo() -> Pcm:
         return np.concatenate(list(reader))
 
 
-@pytest.fixture(scope="module", params=["sample", "small", "medium"])
+@pytest.fixture(scope="module", params=["sample", "small"])
 def material(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, demo: Pcm) -> Material:
     if request.param == "sample":
         return Material(load(str(SAMPLES / "tiny")), demo)
-    folder = tmp_path_factory.mktemp(request.param)
-    shape = SMALL if request.param == "small" else MEDIUM
-    return Material(load(str(write_checkpoint(folder, shape, seed=3))), varied_sound(60, 1))
+    folder = tmp_path_factory.mktemp("weights")
+    return Material(load(str(write_checkpoint(folder, SMALL, seed=3))), varied_sound(60, 1))
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +125,7 @@ def check_varied(tokens: list[int]) -> None:
 # Exactly, in float32
 
 
-@pytest.mark.parametrize("lanes", [1, 2, 3, 5, 8])
+@pytest.mark.parametrize("lanes", [1, 3, 8])
 def test_the_same_as_a_live_stream(material: Material, lanes: int) -> None:
     """Chunks of very different lengths, more than there are lanes."""
     lengths = (
@@ -143,6 +142,15 @@ def test_the_same_as_a_live_stream(material: Material, lanes: int) -> None:
     expected = [token for chunk in chunks for token in material.alone(chunk, LIVE)]
     check_varied(expected)
     assert decoded(material.checkpoint, chunks, lanes) == expected
+
+
+def test_a_larger_shape(tmp_path: Path) -> None:
+    medium = Material(load(str(write_checkpoint(tmp_path, MEDIUM, seed=3))), varied_sound(60, 1))
+    driven = Driven(medium, 3)
+    for number, samples in enumerate((LONG, 20 * FRAME_SAMPLES, 33_333, 50 * FRAME_SAMPLES)):
+        driven.arrive(Arrival(0, samples, DELAYS_MS[number % 3], Priority.NEW, None))
+    driven.finish()
+    driven.check()
 
 
 def test_the_engines_own_stream_says_the_same(material: Material) -> None:
@@ -215,8 +223,8 @@ class Driven:
                 assert ids([job.future.result(0)]) == self.material.alone(job.chunk, job.geometry)
 
 
-@settings(max_examples=12, derandomize=True)
-@given(lanes=st.integers(1, 6), arrivals=st.lists(ARRIVALS, min_size=1, max_size=8))
+@settings(max_examples=6, derandomize=True)
+@given(lanes=st.integers(1, 6), arrivals=st.lists(ARRIVALS, min_size=1, max_size=7))
 def test_whoever_comes_and_goes(material: Material, lanes: int, arrivals: list[Arrival]) -> None:
     """Other lengths, delays and priorities in one pool, at any time, and cancelled neighbours."""
     driven = Driven(material, lanes)
@@ -259,61 +267,51 @@ def test_rings_that_come_round_together(material: Material) -> None:
 # 16 bits, 8 bits and 4 bits
 
 
-@pytest.mark.parametrize("lanes", [1, 6])
-def test_a_cache_of_8_bits(spoken: list[Chunk], lanes: int) -> None:
+def test_a_cache_of_8_bits(spoken: list[Chunk]) -> None:
     checkpoint = load(str(SAMPLES / "tiny"))
-    expected = decoded(checkpoint, spoken, 1)
+    expected, found = (decoded(checkpoint, spoken, 6, bits) for bits in (16, 8))
     check_varied(expected)
-    check_enough(
-        f"8-bit cache, {lanes} lanes, against 16 bits", decoded(checkpoint, spoken, lanes, 8), expected
-    )
+    check_enough("sample, a cache of 8 bits against 16, 6 lanes", found, expected)
+    few = decoded(checkpoint, spoken[:5], 2, 8)
+    check_enough("sample, a cache of 8 bits, 2 lanes against 6", few, found[: len(few)])
 
 
-def test_lanes_with_a_cache_of_8_bits(spoken: list[Chunk]) -> None:
-    checkpoint = load(str(SAMPLES / "tiny"))
-    one, many = (decoded(checkpoint, spoken, lanes, 8) for lanes in (1, 5))
-    check_enough("8-bit cache, 5 lanes against 1", many, one)
-
-
-@pytest.mark.parametrize("dtype", [mx.bfloat16, mx.float16])
-@pytest.mark.parametrize("computed", ["widened on use", "as stored"])
-@pytest.mark.parametrize("name", ["sample", "small", "medium"])
-def test_lanes_with_weights_of_16_bits(
+@pytest.mark.parametrize(
+    ("name", "how", "computed"),
+    [
+        ("small", {"dtype": mx.float16}, "widened on use"),
+        ("sample", {"dtype": mx.float16}, "as stored"),
+        ("small", {"dtype": mx.bfloat16}, "as stored"),
+        ("sample", {"bits": 4}, "widened on use"),
+        ("medium", {"bits": 4}, "widened on use"),
+        ("small", {"bits": 4}, "as stored"),
+    ],
+)
+def test_lanes_with_weights_of_few_bits(
     name: str,
-    dtype: mx.Dtype,
+    how: dict[str, Any],
     computed: str,
     tmp_path: Path,
     spoken: list[Chunk],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    rewrite(folder(name, tmp_path), {"dtype": dtype})
+    rewrite(folder(name, tmp_path), how)
     checkpoint = loaded(tmp_path, computed, monkeypatch)
-    check_lanes(f"{name}, {dtype}, {computed}", checkpoint, material_of(name, spoken))
-
-
-@pytest.mark.parametrize("computed", ["widened on use", "as stored"])
-@pytest.mark.parametrize("name", ["sample", "small", "medium"])
-def test_lanes_with_weights_of_4_bits(
-    name: str, computed: str, tmp_path: Path, spoken: list[Chunk], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rewrite(folder(name, tmp_path), {"bits": 4})
-    checkpoint = loaded(tmp_path, computed, monkeypatch)
-    check_lanes(f"{name}, 4 bits, {computed}", checkpoint, material_of(name, spoken))
-
-
-def check_lanes(name: str, checkpoint: Checkpoint, chunks: list[Chunk]) -> None:
+    chunks = short(spoken) if name == "sample" else random_sounds()
     one, many = (decoded(checkpoint, chunks, lanes) for lanes in (1, 5))
     check_varied(one)
-    check_enough(f"{name}, 5 lanes against 1", many, one)
+    check_enough(f"{name}, {how}, {computed}, 5 lanes against 1", many, one)
 
 
-def material_of(name: str, spoken: list[Chunk]) -> list[Chunk]:
-    if name == "sample":
-        return spoken
-    return [
-        Chunk(0, varied_sound(seconds, seed))
-        for seed, seconds in enumerate([9.0, 0.5, 3.0, 5.0, 1.0, 4.0, 2.0])
-    ]
+def short(spoken: list[Chunk]) -> list[Chunk]:
+    """The first seconds of some chunks: MLX's own products of few bits are slow on a CPU."""
+    lengths = (40, 50, 12, 61, 30, 22, 45)
+    return [Chunk(c.first_sample, c.pcm[: n * FRAME_SAMPLES]) for c, n in zip(spoken, lengths, strict=False)]
+
+
+def random_sounds() -> list[Chunk]:
+    lengths = [4.0, 0.5, 3.0, 3.5, 1.0, 2.0, 2.0]
+    return [Chunk(0, varied_sound(seconds, seed)) for seed, seconds in enumerate(lengths)]
 
 
 def folder(name: str, where: Path) -> Path:
@@ -324,9 +322,9 @@ def folder(name: str, where: Path) -> Path:
 
 
 def rewrite(where: Path, how: dict[str, Any]) -> None:
-    """Store the weights in another type, or the linear layers quantised in groups of 32 with scales in bfloat16."""
+    """Store the weights in another type, or the linear layers quantised in groups of 32."""
     file = where / "model.safetensors"
-    weights: dict[str, Any] = dict(mx.load(str(file)))
+    weights: Any = mx.load(str(file))
     dtype = how.get("dtype", mx.bfloat16)
     weights = {name: value.astype(dtype) for name, value in weights.items()}
     for name in [n for n in weights if "bits" in how and is_linear(n)]:

@@ -459,8 +459,12 @@ def test_out_of_memory_halves_the_lanes(
     pool.run()
     pool.check()
     assert pool.pool.work.halvings == halvings
-    assert pool.pool.most_lanes <= bearable
+    halved = pool.pool.most_lanes
+    assert halved <= bearable
     assert [sum(mine) for mine in told] == [job.chunk.frames for job in pool.jobs]
+    pool.add(10)  # after a rest there may be memory again
+    pool.step()
+    assert pool.pool.most_lanes == min(2 * halved, lanes)
 
 
 def test_out_of_memory_in_the_midst(hand: Callable[..., Hand], flawed: Flawed) -> None:

@@ -25,7 +25,7 @@ from tests.checkpoints import Shape, varied_sound, write_checkpoint
 
 LIVE = Geometry.of_delay(480)
 TINY = Shape(layers=1, hidden=64, decoder_layers=2, decoder_heads=2, kv_heads=1, decoder_hidden=64)
-BOUND = 10  # seconds after which somebody is taken to wait for ever; never reached where all is well
+BOUND = 20  # seconds after which somebody is taken to wait for ever; never reached where all is well
 
 
 @pytest.fixture(scope="module")
@@ -255,6 +255,29 @@ def test_a_heard_that_raises_leaves_nobody_waiting(
     good = engine.submit(chunk(frames, 2))
     assert bad.exception(BOUND) is None or isinstance(bad.exception(0), EngineError)
     assert len(ids(good)) == frames + TAIL_FRAMES
+    assert len(ids(engine.submit(chunk(4)))) == 4 + TAIL_FRAMES
+
+
+def test_a_heard_that_raises_when_its_chunk_begins_again_leaves_nobody_waiting(
+    engine: VoxtralEngine, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory runs out with two lanes, and whoever is told that frames are taken back does not like it."""
+    real, passes = Lanes.run, iter(range(1000))
+
+    def run(lanes: Lanes, count: int) -> Any:
+        if next(passes) >= 3 and lanes.size > 1:
+            raise RuntimeError("[malloc] Unable to allocate")
+        return real(lanes, count)
+
+    def heard(frames: int) -> None:
+        if frames < 0:
+            raise ValueError(frames)
+
+    monkeypatch.setattr(Lanes, "run", run)
+    good, bad = engine.submit(chunk(80, 2)), engine.submit(chunk(80, 1), heard=heard)
+    gate.opened.set()
+    assert bad.exception(BOUND) is None or isinstance(bad.exception(0), EngineError)
+    assert len(ids(good)) == 80 + TAIL_FRAMES
     assert len(ids(engine.submit(chunk(4)))) == 4 + TAIL_FRAMES
 
 
