@@ -33,6 +33,7 @@ VOXMLX_DELAY_FRAMES = 6
 
 def subgen(job: Job) -> Heard:
     """All chunks of `files` files at once."""
+    from subgen.listening import balanced_seconds
     from subgen.speech.engine import transcribe
     from subgen.speech.voxtral.checkpoint import load
     from subgen.speech.voxtral.engine import VoxtralEngine
@@ -45,7 +46,11 @@ def subgen(job: Job) -> Heard:
         chunk_seconds=job.chunk_seconds,
         cache_bits=job.cache_bits,
     )
-    chunks = list(cut(sound_of(job), engine.chunk_seconds))  # its first use: it may probe the machine
+    # The first use of the engine: it may probe the machine.
+    seconds_each = job.chunk_seconds or balanced_seconds(
+        job.files * round(job.seconds * 1000), engine.lanes, engine.chunk_seconds
+    )
+    chunks = list(cut(sound_of(job), seconds_each))
     loaded = time.perf_counter()
     if job.warm_up_seconds:
         first = Chunk(0, chunks[0].pcm[: round(job.warm_up_seconds * SAMPLE_RATE)])
@@ -58,7 +63,7 @@ def subgen(job: Job) -> Heard:
         load_seconds=loaded - start,
         seconds=seconds,
         audio_seconds=job.files * job.seconds,
-        chunk_seconds=min(engine.chunk_seconds, job.seconds),
+        chunk_seconds=min(seconds_each, job.seconds),
         tokens=sum(len(chunk.frames) for file in heard for chunk in file),
         lanes=engine.lanes,
         delay_ms=job.delay_ms,

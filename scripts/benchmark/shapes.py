@@ -16,12 +16,12 @@ SAMPLE = ROOT / "samples/tiny"
 SHAPES = {
     "small": Shape(
         dim=384, layers=6, heads=6, head_dim=64, hidden=1536, window=750,
-        width=768, decoder_layers=6, decoder_heads=6, kv_heads=2, decoder_head_dim=128,
+        width=768, decoder_layers=6, decoder_heads=8, kv_heads=2, decoder_head_dim=128,
         decoder_hidden=2304, decoder_window=8192, vocabulary=16_384,
     ),
     "medium": Shape(
         dim=768, layers=12, heads=12, head_dim=64, hidden=3072, window=750,
-        width=1536, decoder_layers=12, decoder_heads=12, kv_heads=4, decoder_head_dim=128,
+        width=1536, decoder_layers=12, decoder_heads=16, kv_heads=4, decoder_head_dim=128,
         decoder_hidden=4608, decoder_window=8192, vocabulary=32_768,
     ),
     "full": Shape(

@@ -8,7 +8,10 @@ together from these: 3 to 5 ns.
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
+from collections.abc import Callable
 
 import mlx.core as mx
 
@@ -16,6 +19,10 @@ from subgen.speech.voxtral.device import device
 
 _LARGE = 1 << 14
 """Numbers in an array below which one call is cheaper than thirty."""
+_WORTH_SHARING = 1 << 23
+"""Products in an attention from which on it is divided among the cores."""
+MOST_STREAMS = 16
+_of_thread = threading.local()
 _ROUNDS = 12_582_912.0
 """1.5 * 2^23: what is added to this is rounded to a whole number."""
 _ROUNDS_BITS = 0x4B400000
@@ -61,21 +68,58 @@ def attention(query: mx.array, keys: mx.array, values: mx.array, scale: float, s
     """softmax(scale q k^T) v where `seen`, in [lanes, heads, steps, head_dim]; a row must see something."""
     if not _by_hand(query, keys.size):
         return mx.fast.scaled_dot_product_attention(query, keys, values, scale=scale, mask=seen)
-    repeats = query.shape[1] // keys.shape[1]
-    shape = query.shape
-    if repeats > 1:
-        query = query.reshape(shape[0], keys.shape[1], repeats * shape[2], shape[3])
-        seen = seen if seen.shape[-2] == 1 else mx.tile(seen, (repeats, 1))
-    weights, total = softmax_parts((query * scale) @ keys.swapaxes(-1, -2), seen)
-    return ((weights @ values) / total).reshape(shape)
+    shape, repeats = query.shape, query.shape[1] // keys.shape[1]
+    query = (query * scale).reshape(shape[0], keys.shape[1], repeats * shape[2], shape[3])
+    if repeats > 1 and seen.shape[-2] > 1:
+        seen = mx.tile(seen, (repeats, 1))
+    # Adding is vectorised where choosing is not; what is far below is as good as nothing.
+    hidden = (seen.astype(mx.float32) - 1) * 1e9
+    hidden = mx.broadcast_to(hidden, (shape[0], keys.shape[1], *hidden.shape[-2:]))
+    if query.shape[2] * keys.size < _WORTH_SHARING:
+        return _attended(query, keys, values, hidden).reshape(shape)
+    return shared(_attended, query, keys, values, hidden).reshape(shape)
+
+
+def _attended(query: mx.array, keys: mx.array, values: mx.array, hidden: mx.array) -> mx.array:
+    scores = query @ keys.swapaxes(-1, -2) + hidden
+    weights = exp(scores - mx.max(scores, axis=-1, keepdims=True))
+    return (weights @ values) / mx.sum(weights, axis=-1, keepdims=True)
 
 
 def softmax_parts(scores: mx.array, seen: mx.array) -> tuple[mx.array, mx.array]:
     """Numerators and, in a last axis of 1, denominators of the softmax of `scores` where `seen`."""
-    # Adding is vectorised where choosing is not; what is far below is as good as nothing.
-    scores = scores + (seen.astype(mx.float32) - 1) * 1e9
-    weights = exp(scores - mx.max(scores, axis=-1, keepdims=True))
+    scores = mx.where(seen, scores.astype(mx.float32), -mx.inf)
+    weights = mx.exp(scores - mx.max(scores, axis=-1, keepdims=True))
     return weights, mx.sum(weights, axis=-1, keepdims=True)
+
+
+def shared(function: Callable[..., mx.array], *arrays: mx.array) -> mx.array:
+    """`function` of `arrays` [lanes, heads, ...], done by all cores: each takes some lanes, or some heads.
+
+    MLX does what lies between the large products in one thread for each of its streams of work.
+    """
+    streams = _streams()
+    axis = 0 if arrays[0].shape[0] >= len(streams) else 1
+    count = min(len(streams), arrays[0].shape[axis])
+    if count < 2:
+        return function(*arrays)
+    bounds = [arrays[0].shape[axis] * n // count for n in range(1, count)]
+    parts = list(zip(*(mx.split(array, bounds, axis) for array in arrays), strict=True))
+    made = []
+    for stream, part in zip(streams, parts, strict=False):
+        with mx.stream(stream):
+            made.append(function(*part))
+    return mx.concatenate(made, axis)
+
+
+def _streams() -> list[mx.Stream]:
+    """One of the CPU's streams of work for each core; the first is the thread's own, to which they belong."""
+    if not hasattr(_of_thread, "streams"):
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        others = [mx.new_stream(mx.cpu) for _ in range(min(cores, MOST_STREAMS) - 1)]
+        _of_thread.streams = [mx.default_stream(mx.cpu), *others]
+    streams: list[mx.Stream] = _of_thread.streams
+    return streams
 
 
 def _by_hand(x: mx.array, size: int = 0) -> bool:

@@ -11,7 +11,16 @@ from typing import Any
 import mlx.core as mx
 
 from subgen.speech.voxtral.activations import gelu
-from subgen.speech.voxtral.attention import WindowCache, attend, rotated, split, windowed
+from subgen.speech.voxtral.attention import (
+    WindowCache,
+    angles,
+    attend,
+    rotated,
+    split,
+    turned,
+    windowed,
+)
+from subgen.speech.voxtral.device import device
 from subgen.speech.voxtral.encoder import feed_forward
 from subgen.speech.voxtral.rings import Places, Ring
 
@@ -85,11 +94,12 @@ def decode_lanes(
     for prompt in prompts:
         bounds.append(bounds[-1] + prompt.x.shape[0] * prompt.x.shape[1])
     rows = mx.concatenate([x, *(prompt.x.reshape(-1, x.shape[1]) for prompt in prompts)])
+    angle = angles(decoder.layers[0].attention, at.position) if device().is_cpu else None
     for number, (layer, ring) in enumerate(zip(decoder.layers, rings, strict=True)):
         attention, normed = layer.attention, layer.attention_norm(rows)
         projected = attention.wq(normed), attention.wk(normed), attention.wv(normed)
         own, *others = [[y[first:last] for y in projected] for first, last in pairwise(bounds)]
-        heard = [_step(attention, own, ring, at)]
+        heard = [_step(attention, own, ring, at, angle)]
         for prompt, part in zip(prompts, others, strict=True):
             heard.append(_begin(decoder, attention, part, ring, prompt, number))
         rows = rows + attention.wo(mx.concatenate(heard))
@@ -100,11 +110,20 @@ def decode_lanes(
     return decoder.tok_embeddings.as_linear(decoder.norm(mx.concatenate(ends)))
 
 
-def _step(attention: Any, projected: Sequence[mx.array], ring: Ring, at: Places) -> mx.array:
+def _step(
+    attention: Any,
+    projected: Sequence[mx.array],
+    ring: Ring,
+    at: Places,
+    angle: tuple[mx.array, mx.array] | None,
+) -> mx.array:
     """Each lane's newest position, [lanes, heads * head_dim], over its own past."""
     query, key, value = (y[:, None] for y in projected)
-    query = rotated(attention, split(attention, query, attention.n_heads), at.position)
-    key = rotated(attention, split(attention, key, attention.n_kv_heads), at.position)
+    query, key = split(attention, query, attention.n_heads), split(attention, key, attention.n_kv_heads)
+    if angle is None:
+        query, key = rotated(attention, query, at.position), rotated(attention, key, at.position)
+    else:
+        query, key = turned(query, angle), turned(key, angle)
     ring.write(key, split(attention, value, attention.n_kv_heads), at)
     out = ring.attend(query, at, attention.head_dim**-0.5)
     return out.reshape(out.shape[0], -1)

@@ -57,6 +57,8 @@ def fast_blas() -> str | None:
     """
     if sys.platform != "linux":
         return "Accelerate"
+    # OpenBLAS's threads would wait in a loop for the next product, on cores that others compute on meanwhile.
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
     if "mlx.core" in sys.modules:
         warnings.warn(
             "import subgen before mlx: no other BLAS can be used now", SlowBlasWarning, stacklevel=2
