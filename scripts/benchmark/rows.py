@@ -12,9 +12,8 @@ from scripts.benchmark.work import (
     Stream,
     at_length,
     decoder_matrix_parameters,
-    decoder_operations,
+    decoding_operations,
     step_bytes,
-    step_context,
     useful_operations,
 )
 
@@ -84,7 +83,7 @@ def decoding_shares(
     """Of products and of bandwidth, in the time spent decoding; None where nobody counted."""
     if counted is None or not counted.decode_seconds:
         return None, None
-    operations = counted.rows * decoder_operations(content.shape, step_context(content.shape, stream))
+    operations = decoding_operations(content.shape, stream, counted.rows, counted.prompts)
     read = counted.steps * bytes_of_step(content, stream, limits, counted.rows / max(counted.steps, 1))
     seconds = counted.decode_seconds
     return operations / seconds / limits.products, read / seconds / limits.bandwidth

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from subgen.model import FRAME_MS
-from subgen.speech.voxtral.geometry import Geometry
+from subgen.speech.voxtral.geometry import COMMON_FRAMES, Geometry
 from tests.checkpoints import Shape
 
 FRAMES_PER_SECOND = 1000 / FRAME_MS
@@ -109,6 +109,19 @@ def operations_before_steps(shape: Shape, stream: Stream) -> float:
 def operations_of_steps(shape: Shape, stream: Stream) -> float:
     """All tokens but the first, which comes with the prompt."""
     return (stream.steps - 1) * decoder_operations(shape, step_context(shape, stream))
+
+
+def decoding_operations(shape: Shape, stream: Stream, rows: int, prompts: int) -> float:
+    """What subgen's lanes compute: `rows` lane-steps, and the prompts, which pass through beside them.
+
+    A lane whose prompt passes through makes no step of its own. The frames that all streams have in common
+    are not computed again, and only a prompt's last position has logits.
+    """
+    steps = (rows - prompts) * decoder_operations(shape, step_context(shape, stream))
+    own = stream.prompt_frames - COMMON_FRAMES
+    context = mean_context(COMMON_FRAMES, stream.prompt_frames, shape.decoder_window)
+    idle_heads = (own - 1) * head_operations(shape)
+    return steps + prompts * (own * decoder_operations(shape, context) - idle_heads)
 
 
 def all_operations(shape: Shape, stream: Stream) -> float:

@@ -12,6 +12,8 @@ from subgen.model import FRAME_MS, FRAME_SAMPLES, LEGAL_DELAYS_MS
 
 LEFT_FRAMES = 32
 """Frames of zeros before the audio."""
+COMMON_FRAMES = LEFT_FRAMES - 1
+"""Those that no window of real audio reaches: the same in all streams."""
 TAIL_FRAMES = 11
 """Frames of zeros after the audio and its delay: one, and ten for words still being written."""
 FILE_DELAY_MS = 2400

@@ -26,12 +26,10 @@ from subgen.speech.voxtral.decoder import Prompts, decode, decode_lanes, delay_s
 from subgen.speech.voxtral.device import device
 from subgen.speech.voxtral.encoder import EncoderState, encode
 from subgen.speech.voxtral.frontend import AFTER, BEFORE, log_mel
-from subgen.speech.voxtral.geometry import LEFT_FRAMES, Geometry
+from subgen.speech.voxtral.geometry import COMMON_FRAMES, LEFT_FRAMES, Geometry
 from subgen.speech.voxtral.prompt import check_window, prompt_tokens
 from subgen.speech.voxtral.rings import EightBitRing, Places, Ring
 
-COMMON_FRAMES = LEFT_FRAMES - 1
-"""Frames of the left pad that no window of real audio reaches: the same in all streams."""
 ROOM_STEP = 64
 
 

@@ -22,8 +22,8 @@ from subgen.errors import EngineError
 from subgen.model import FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE
 from subgen.speech.voxtral.checkpoint import Checkpoint
 from subgen.speech.voxtral.device import SpeedWarning, device, memory_limit_bytes, mlx_version
-from subgen.speech.voxtral.geometry import Geometry
-from subgen.speech.voxtral.lanes import COMMON_FRAMES, ROOM_STEP, Beginnings, Encoded, Lanes
+from subgen.speech.voxtral.geometry import COMMON_FRAMES, Geometry
+from subgen.speech.voxtral.lanes import ROOM_STEP, Beginnings, Encoded, Lanes
 from subgen.speech.voxtral.rings import SMALLEST_GROUP, group_size
 
 LADDER = (1, 2, 4, 6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 96, 128)
