@@ -116,9 +116,7 @@ CUES = st.builds(Cue, st.integers(0, 10**9), st.integers(0, 10**9), st.lists(TEX
 
 COUNTS = st.integers(0, 10**9)
 SPANS = st.lists(st.builds(Span, COUNTS, COUNTS)).map(tuple)
-ACCOUNTS = st.builds(
-    Account, COUNTS, SPANS, SPANS, COUNTS, COUNTS, COUNTS, COUNTS, st.none() | st.floats(0, 1)
-)
+ACCOUNTS = st.builds(Account, COUNTS, SPANS, SPANS, COUNTS, COUNTS, COUNTS, COUNTS)
 
 
 @given(st.lists(WORDS).map(tuple), st.lists(CUES).map(tuple), st.lists(TEXT).map(tuple), ACCOUNTS)
