@@ -83,7 +83,6 @@ class Provenance:
         try:
             self._database.parent.mkdir(parents=True, exist_ok=True)
             with closing(sqlite3.connect(self._database, timeout=_PATIENCE_S)) as connection, connection:
-                connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute(_SCHEMA)
                 yield connection
         except sqlite3.OperationalError as error:
